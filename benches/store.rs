@@ -304,6 +304,7 @@ fn codes(length: usize) {
         .map(|number| hold(&store, &requests[number % 100]))
         .collect();
     let mut keys = vec![Digest::from_bytes([1; 16]); MILLION];
+    let sign_ins = store.statistics().bytes;
     let before = Memory::now(&store);
     for (number, key) in keys.iter_mut().enumerate() {
         let code = code(length);
@@ -315,6 +316,13 @@ fn codes(length: usize) {
     assert!(keys.into_iter().all(|key| redeem(&store, &key.into())));
     assert_eq!(store.statistics().tombstones, MILLION);
     println!("  all of them redeemed, so that only tombstones are left");
+    clock.advance(settings.code + Duration::from_mins(1));
+    store.sweep();
+    while store.statistics().tombstones > 0 {
+        store.sweep();
+    }
+    let traces = (store.statistics().bytes - sign_ins) / MILLION;
+    println!("  expired, so that only traces are left: {traces} bytes counted for each");
     expire(&store, &clock, settings.pending + settings.code);
     before.report_left(&store);
 }

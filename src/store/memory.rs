@@ -17,7 +17,8 @@
 //! finds the record. A code is bound to one sign-in only: an attacker who injects another user's code into an answer to their own
 //! sign-in must not get it bound there, too. After its deadline the record stays for `pending` as a trace, because a code may be
 //! valid at the upstream for longer than here (RFC 6749 section 4.1.2 recommends ten minutes at most). Meanwhile the same sign-in
-//! may yield the code again: it gets the same handle, and what became of the code is not forgotten. Traces count towards no limit.
+//! may yield the code again: it gets the same handle, and what became of the code is not forgotten. Traces do not
+//! count towards the capacity; if there are too many of them, codes are refused.
 //!
 //! **Adopted** records were made by a store that keeps them in handles.
 //!

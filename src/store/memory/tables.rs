@@ -26,6 +26,9 @@ const BATCH: usize = 64;
 /// The number of expired records that are removed with each added one: more than one, so that a backlog shrinks under load.
 const PER_ADDITION: usize = 2;
 
+/// There may be this many times the capacity of traces: four codes for each sign-in, with the default lifetimes.
+const TRACES: usize = 4;
+
 /// The number of sign-ins that are evicted at once. It is small, because the browsers of some may be about to follow the redirect.
 const EVICTED: u64 = 4;
 
@@ -41,6 +44,7 @@ pub(super) struct Tables {
     full: AtomicU64,
     /// Where the next search for records begins.
     turn: AtomicUsize,
+    traces: AtomicUsize,
     refused: AtomicU64,
     evicted: AtomicU64,
 }
@@ -55,6 +59,7 @@ impl Tables {
             applications: DashMap::with_hasher_and_shard_amount(RandomState::default(), MAP_SHARDS),
             full: AtomicU64::new(0),
             turn: AtomicUsize::new(0),
+            traces: AtomicUsize::new(0),
             refused: AtomicU64::new(0),
             evicted: AtomicU64::new(0),
         }
@@ -105,6 +110,10 @@ impl Tables {
     /// Counts a code, or another record for which no room is made.
     pub(super) fn admit<R: Record>(&self, record: &R) -> Result<(), StoreError> {
         let settings = self.settings.load();
+        // Each code becomes a trace.
+        if self.traces.load(Ordering::Relaxed) >= settings.capacity.saturating_mul(TRACES) {
+            return Err(self.refuse(Limit::Capacity, settings.code));
+        }
         let added = self.usage.add(&record.room(), WITH_CODES, &settings);
         // There is room when the oldest code has expired, redeemed or not.
         added.map_err(|met| self.refuse(met.limit, settings.code))
@@ -137,7 +146,7 @@ impl Tables {
     /// Adds a record, and removes a few expired ones.
     pub(super) fn put<R: Record>(&self, slot: &mut Slot<'_, R>, record: R, now: Timestamp) {
         if let Some(replaced) = slot.take() {
-            self.usage.remove(&replaced.room());
+            self.forget(&*replaced);
         }
         slot.shard.put(Box::new(record));
         if self.full.load(Ordering::Relaxed) > 0 {
@@ -151,13 +160,22 @@ impl Tables {
         let longer = self.settings.load().pending;
         let popped = std::iter::from_fn(|| {
             let mut record = shard.pop(until)?;
-            self.usage.remove(&record.room());
+            self.forget(&*record);
             if record.stays(longer) {
+                self.traces.fetch_add(1, Ordering::Relaxed);
                 shard.put(record);
             }
             Some(())
         });
         popped.take(limit).count()
+    }
+
+    /// Stops counting a record that was taken out.
+    fn forget<R: Record>(&self, record: &R) {
+        self.usage.remove(&record.room());
+        if record.class() == Class::Trace {
+            self.traces.fetch_sub(1, Ordering::Relaxed);
+        }
     }
 
     /// Frees memory that no record uses.
@@ -204,7 +222,7 @@ impl Tables {
             while evicted < EVICTED
                 && let Some(sign_in) = shard.evict(turn, holder)
             {
-                self.usage.remove(&sign_in.room());
+                self.forget(&*sign_in);
                 evicted += 1;
             }
             if evicted > 0 {

@@ -403,6 +403,35 @@ fn a_code_that_comes_again_has_the_same_handle_and_deadline() {
 }
 
 #[test]
+fn the_number_of_traces_is_limited() {
+    let small = Settings {
+        capacity: 10,
+        per_client: 1.0,
+        code: Duration::from_secs(1),
+        ..settings()
+    };
+    let (store, clock) = store(&small);
+    let held: Vec<_> = (0..9).map(|_| hold(&store, "client")).collect();
+    let code = |number: usize| AuthorizationCode::new(&number.to_string()).unwrap();
+    for number in 0..40 {
+        bind(&store, held[number / 5], &number.to_string());
+        clock.advance(small.code);
+        // The store is full, so that what has expired makes room at once.
+        drop(store.hold(Place::Handle, &pending("client"), None));
+    }
+    let refused = store.bind(held[8], Issued::Handle, code(40));
+    assert_eq!(
+        refused,
+        Err(StoreError::NoRoom(Limit::Capacity, small.code))
+    );
+    clock.advance(small.pending + small.code + GRACE);
+    store.sweep();
+    assert_eq!(entries(&store), [0; 4]);
+    let again = hold(&store, "client");
+    bind(&store, again, "40");
+}
+
+#[test]
 fn handles_of_one_code_in_two_stores_differ() {
     let handles = [(); 2].map(|()| {
         let (store, _clock) = store(&roomy());
