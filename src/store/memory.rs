@@ -205,7 +205,7 @@ impl MemoryStore {
         };
         let mut slot = tables.codes.lock(key);
         let there = slot.get();
-        if let Some(there) = there.filter(|there| there.is_remembered(now, settings.pending)) {
+        if let Some(there) = there.filter(|there| there.is_remembered(now)) {
             if !there.is_again(number, issued, now) {
                 return refuse(Bound::Elsewhere);
             }
@@ -224,6 +224,7 @@ impl MemoryStore {
         };
         let lifetime = settings.code + longer;
         let until = now.after(lifetime);
+        let until = (until, until.after(settings.pending));
         let code = Code::new(key, code, issued, (number, network), until);
         tables.admit(&code)?;
         tables.put(&mut slot, code, now);
@@ -272,6 +273,7 @@ impl MemoryStore {
         }
         // Of no sign-in that is here.
         let number = self.next.fetch_add(1, Ordering::Relaxed);
+        let until = (until, until.after(tables.settings.load().pending));
         let code = Code::new(key, bound.clone(), Issued::Handle, (number, 0), until);
         tables.admit(&code)?;
         tables.put(&mut slot, code, now);

@@ -1,7 +1,6 @@
 //! Sign-ins and bound codes.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::usage::Room;
 use crate::clock::Timestamp;
@@ -26,8 +25,8 @@ pub(super) trait Record {
     /// Memory, in bytes. It does not change.
     fn bytes(&self) -> usize;
 
-    /// Called after the deadline. Whether the record stays, for so much longer than that.
-    fn stays(&mut self, _longer: Duration) -> bool {
+    /// Called after the deadline. Whether the record stays, with a later one.
+    fn stays(&mut self) -> bool {
         false
     }
 
@@ -205,6 +204,8 @@ pub(super) struct Code {
     /// The core of its handle.
     key: Digest,
     deadline: Timestamp,
+    /// How long it is bound to its sign-in, and to no other.
+    forgotten: Timestamp,
     pub(super) fate: Fate,
     /// [`SignIn::number`]
     sign_in: u32,
@@ -234,13 +235,14 @@ impl Code {
         bound: BoundCode,
         issued: Issued,
         (sign_in, network): (u32, u32),
-        deadline: Timestamp,
+        (deadline, forgotten): (Timestamp, Timestamp),
     ) -> Self {
         let plain = plain(bound.challenge.as_ref()).map_or(0, str::len);
         let texts = u16::try_from(bound.code.expose().len() + plain);
         Self {
             key,
             deadline,
+            forgotten,
             fate: Fate::Bound(bound),
             sign_in,
             network,
@@ -251,14 +253,9 @@ impl Code {
         }
     }
 
-    /// Whether the code is still bound to its sign-in: for `pending` longer than it can be redeemed.
-    pub(super) fn is_remembered(&self, now: Timestamp, pending: Duration) -> bool {
-        match self.fate {
-            Fate::Expired(_) => self.deadline > now,
-            Fate::Bound(_) | Fate::Claimed(_) | Fate::Redeemed(_) | Fate::Burnt(_) => {
-                self.deadline.after(pending) > now
-            }
-        }
+    /// Whether the code is still bound to its sign-in, also if it cannot be redeemed any more.
+    pub(super) fn is_remembered(&self, now: Timestamp) -> bool {
+        self.forgotten > now
     }
 
     /// Whether `sign_in` gets this code again in the same form.
@@ -388,14 +385,11 @@ impl Record for Code {
         size_of::<Self>() + usize::from(self.texts)
     }
 
-    fn stays(&mut self, longer: Duration) -> bool {
-        if self.class() == Class::Trace {
-            return false;
-        }
+    fn stays(&mut self) -> bool {
         self.enter(Fate::Expired);
-        self.deadline = self.deadline.after(longer);
         self.texts = 0;
-        true
+        let before = std::mem::replace(&mut self.deadline, self.forgotten);
+        before < self.forgotten
     }
 }
 

@@ -157,11 +157,10 @@ impl Tables {
 
     /// Removes expired records of a shard. Returns their number.
     fn expire<R: Record>(&self, shard: &mut Shard<R>, limit: usize, until: Timestamp) -> usize {
-        let longer = self.settings.load().pending;
         let popped = std::iter::from_fn(|| {
             let mut record = shard.pop(until)?;
             self.forget(&*record);
-            if record.stays(longer) {
+            if record.stays() {
                 self.traces.fetch_add(1, Ordering::Relaxed);
                 shard.put(record);
             }

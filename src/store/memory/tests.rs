@@ -432,6 +432,28 @@ fn the_number_of_traces_is_limited() {
 }
 
 #[test]
+fn a_shorter_lifetime_does_not_shorten_what_is_remembered() {
+    let (store, clock) = store(&roomy());
+    bind(&store, hold(&store, "client"), "code");
+    let second = Duration::from_secs(1);
+    store.configure(&Settings {
+        pending: second,
+        code: second,
+        ..roomy()
+    });
+    let left = settings().code + settings().pending;
+    clock.advance(left.saturating_sub(second));
+    store.sweep();
+    let stolen = |client| {
+        let code = AuthorizationCode::new("code").unwrap();
+        store.bind(hold(&store, client), Issued::Handle, code)
+    };
+    assert_eq!(stolen("thief"), Ok(Bound::Elsewhere));
+    clock.advance(second);
+    assert!(matches!(stolen("next"), Ok(Bound::Handle(_))));
+}
+
+#[test]
 fn handles_of_one_code_in_two_stores_differ() {
     let handles = [(); 2].map(|()| {
         let (store, _clock) = store(&roomy());
@@ -442,7 +464,7 @@ fn handles_of_one_code_in_two_stores_differ() {
 
 #[test]
 fn records_are_as_small_as_the_manual_says() {
-    assert_eq!([size_of::<SignIn>(), size_of::<Code>()], [128, 104]);
+    assert_eq!([size_of::<SignIn>(), size_of::<Code>()], [128, 112]);
 }
 
 #[test]
