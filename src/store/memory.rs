@@ -268,7 +268,7 @@ impl MemoryStore {
         let (tables, now) = (&self.tables, self.clock.now());
         let key = self.code_key(bound.code.digest())?;
         let mut slot = tables.codes.lock(key);
-        if slot.get().is_some() || until <= now {
+        if slot.get().is_some_and(|there| there.is_remembered(now)) || until <= now {
             return Ok(());
         }
         // Of no sign-in that is here.

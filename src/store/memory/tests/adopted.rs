@@ -73,6 +73,20 @@ fn an_adopted_code_is_redeemed_once() {
     assert_eq!(entries(&store), [0; 4]);
 }
 
+/// A server may issue the same code again much later.
+#[test]
+fn a_forgotten_code_is_adopted_like_a_new_one() {
+    let (store, clock) = store(&roomy());
+    let code = bound("client", "code");
+    for _ in 0..2 {
+        let until = store.now().after(settings().code);
+        assert_eq!(store.adopt_code(&code, until), Ok(()));
+        let redeemed = store.redeem_opened(code.clone(), matches);
+        assert!(matches!(redeemed, Redeemed::Claimed(_)));
+        clock.advance(settings().code + settings().pending);
+    }
+}
+
 #[test]
 fn wrong_verifiers_burn_an_adopted_code() {
     let (store, _clock) = store(&roomy());
