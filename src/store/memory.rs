@@ -224,8 +224,9 @@ impl MemoryStore {
         };
         let lifetime = settings.code + longer;
         let until = now.after(lifetime);
-        let until = (until, until.after(settings.pending));
-        let code = Code::new(key, code, issued, (number, network), until);
+        let forgotten = until.after(settings.pending);
+        let mut code = Code::new(key, code, issued, number, until, forgotten);
+        code.network = network;
         tables.admit(&code)?;
         tables.put(&mut slot, code, now);
         Ok((bound, lifetime))
@@ -273,8 +274,9 @@ impl MemoryStore {
         }
         // Of no sign-in that is here.
         let number = self.next.fetch_add(1, Ordering::Relaxed);
-        let until = (until, until.after(tables.settings.load().pending));
-        let code = Code::new(key, bound.clone(), Issued::Handle, (number, 0), until);
+        let forgotten = until.after(tables.settings.load().pending);
+        let bound = bound.clone();
+        let code = Code::new(key, bound, Issued::Handle, number, until, forgotten);
         tables.admit(&code)?;
         tables.put(&mut slot, code, now);
         Ok(())

@@ -209,7 +209,8 @@ pub(super) struct Code {
     pub(super) fate: Fate,
     /// [`SignIn::number`]
     sign_in: u32,
-    network: u32,
+    /// [`super::usage::Usage::name`]
+    pub(super) network: u32,
     /// The length of its texts.
     texts: u16,
     /// The number of wrong verifiers.
@@ -234,8 +235,9 @@ impl Code {
         key: Digest,
         bound: BoundCode,
         issued: Issued,
-        (sign_in, network): (u32, u32),
-        (deadline, forgotten): (Timestamp, Timestamp),
+        sign_in: u32,
+        deadline: Timestamp,
+        forgotten: Timestamp,
     ) -> Self {
         let plain = plain(bound.challenge.as_ref()).map_or(0, str::len);
         let texts = u16::try_from(bound.code.expose().len() + plain);
@@ -245,7 +247,7 @@ impl Code {
             forgotten,
             fate: Fate::Bound(bound),
             sign_in,
-            network,
+            network: 0,
             texts: texts.unwrap_or(u16::MAX),
             attempts: 0,
             releases: 0,
