@@ -211,7 +211,7 @@ fn a_code_that_arrives_for_a_second_sign_in_stays_bound_to_the_first() {
 }
 
 #[test]
-fn a_code_that_arrives_again_for_the_same_sign_in_is_accepted() {
+fn a_code_that_arrives_again_for_the_same_sign_in_is_accepted_and_redeemed_once() {
     // The upstream's ledger cannot distinguish two codes with the same value.
     let rig = Rig::new().unguarded();
     let authorization = rig.authorization();
@@ -223,8 +223,11 @@ fn a_code_that_arrives_again_for_the_same_sign_in_is_accepted() {
             authorization_response(&answer, &authorization).expect("an answer")
         })
         .collect();
-    assert_ne!(answers[0].code(), answers[1].code());
     assert_token(&rig.redeem(&authorization, answers[1].code()));
+    for answer in &answers {
+        assert_refused(&rig.redeem(&authorization, answer.code()), "invalid_grant");
+    }
+    assert_eq!(rig.forwarded(), 1);
 }
 
 #[test]
