@@ -45,7 +45,11 @@ fn a_connection_is_reused_after_a_redirect_with_a_code_and_a_page() {
 /// The gate does not wait for the rest of such a page.
 #[test]
 fn a_connection_is_closed_after_a_redirect_with_a_code_and_half_a_page() {
-    let rig = rig();
+    let rig = Rig::with(Config {
+        server: "workers = 1",
+        upstream: "response = \"3s\"",
+        ..Config::default()
+    });
     let begun = rig.enter(&rig.authorization());
     let entry = begun.header("location").expect("a redirect").to_owned();
     let cookie = cookie_of(&begun).expect("a cookie");
