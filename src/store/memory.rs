@@ -198,10 +198,12 @@ impl MemoryStore {
         };
         let settings = tables.settings.load();
         let entropy = entropy::derived(self.secret?, code.digest());
-        let key = handle::core(entropy.clone());
-        let bound = match issued {
-            Issued::Handle => Bound::Handle(entropy::mint_from(&self.key, Purpose::Code, entropy)?),
-            Issued::Raw => Bound::Raw,
+        let (key, bound) = match issued {
+            Issued::Handle => {
+                let handle = entropy::mint_from(&self.key, Purpose::Code, entropy)?;
+                (handle.core(), Bound::Handle(handle))
+            }
+            Issued::Raw => (handle::core(entropy), Bound::Raw),
         };
         let mut slot = tables.codes.lock(key);
         let there = slot.get();
