@@ -229,7 +229,10 @@ impl MemoryStore {
         let forgotten = until.after(settings.pending);
         let mut code = Code::new(key, code, issued, number, until, forgotten);
         code.network = network;
-        tables.admit(&code)?;
+        tables.admit(&code).inspect_err(|_| {
+            let undo = |there: &mut SignIn| there.unbind(number);
+            tables.sign_ins.with(pending, undo);
+        })?;
         tables.put(&mut slot, code, now);
         Ok((bound, lifetime))
     }

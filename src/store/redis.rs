@@ -58,7 +58,7 @@ use super::seal::Unopened;
 use super::settings::Settings;
 use crate::flow::{
     BoundCode, CODES_PER_AUTHORIZATION, Candidate, Key, PendingAuthorization, Presented, Purpose,
-    RELEASES_PER_CODE, Settlement,
+    Settlement,
 };
 use crate::network::Network;
 use crate::oauth::{AuthorizationCode, Digest};
@@ -75,7 +75,7 @@ pub(crate) use link::{Failed, Value};
 #[cfg(test)]
 pub(crate) use model::{Mutation, Server};
 use owners::{Questions, in_handle};
-use scripts::{BIND, DISCARD, HOLD, REDEEM, RELEASE};
+use scripts::{BIND, DISCARD, HOLD, REDEEM, release};
 
 /// Where the records of sign-ins with handles are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -364,8 +364,15 @@ impl RedisStore {
         let attempts = decimal(self.settings.attempts.into());
         let form = fields::issued(presented_as).as_bytes();
         let args: [&[u8]; 5] = [form, mark, word, &id, &attempts];
-        let command = REDEEM.command(&[&self.keyspace.key("c", raw)], &args);
-        let answer = self.keyspace.write(Verb::Redeem, command).await?;
+        let key = self.keyspace.key("c", raw);
+        let command = REDEEM.command(&[&key], &args);
+        let answer = self.keyspace.write(Verb::Redeem, command).await;
+        if answer == Err(StoreError::TooFewReplicas) {
+            // The claim may have been made, but nothing follows from it: the client may try again.
+            let release = release(&key, id, false);
+            let _lost = self.keyspace.call(Verb::Settle, release).await;
+        }
+        let answer = answer?;
         let client = bound.application.client;
         Ok(match answer.text() {
             Some("yours") => {
@@ -420,13 +427,11 @@ impl RedisStore {
         if settlement == Settlement::Burn {
             return Ok(());
         }
-        let counts: &[u8] = if claim.is_proved() { b"1" } else { b"" };
         let (key, id) = (
             self.keyspace.key("c", claim.key()),
             claim.fence().to_be_bytes(),
         );
-        let releases = decimal(RELEASES_PER_CODE.into());
-        let release = || RELEASE.command(&[&key], &[&id, counts, &releases]);
+        let release = || release(&key, id, claim.is_proved());
         match self.keyspace.call(Verb::Settle, release()).await {
             Ok(_) => Ok(()),
             // The claim's id makes it safe to repeat: a second release changes nothing.
@@ -440,9 +445,9 @@ impl RedisStore {
             .handle()
             .and_then(|handle| in_handle(&self.envelopes, handle));
         if let Some(Ok((record, left))) = &in_handle {
-            // So that this process knows without asking Redis.
+            // So that this process knows without asking Redis, if there is room.
             let until = self.memory.now().after(*left + LEEWAY);
-            self.memory.adopt_sign_in(digest, record, until)?;
+            let _full = self.memory.adopt_sign_in(digest, record, until);
         }
         self.memory.discard(digest);
         let left = match &in_handle {

@@ -140,6 +140,13 @@ impl SignIn {
         })
     }
 
+    /// Undoes [`SignIn::bind`] for a code that found no room, if this is the sign-in with that number.
+    pub(super) fn unbind(&mut self, number: u32) {
+        if self.number == number {
+            self.codes = self.codes.saturating_sub(1);
+        }
+    }
+
     /// Decides about a request with the key of this live sign-in. `None`: it replaces this one. `deadline`: its own.
     pub(super) fn meet(
         &mut self,

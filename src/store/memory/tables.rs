@@ -23,6 +23,9 @@ pub(super) const GRACE: Duration = Duration::from_mins(1);
 /// The number of records that are removed at once.
 const BATCH: usize = 64;
 
+/// So often one request searches for room. What has expired may be traces, which free none.
+const SEARCHES: usize = 16;
+
 /// The number of expired records that are removed with each added one: more than one, so that a backlog shrinks under load.
 const PER_ADDITION: usize = 2;
 
@@ -80,6 +83,7 @@ impl Tables {
     /// only those that count towards this limit.
     pub(super) fn make_room(&self, room: &Room, now: Timestamp) -> Result<(), StoreError> {
         let settings = self.settings.load();
+        let mut searches = 0..SEARCHES;
         loop {
             let Err(met) = self.usage.add(room, 1, &settings) else {
                 return Ok(());
@@ -90,7 +94,8 @@ impl Tables {
                 return Err(self.refuse(met.limit, full.since(now)));
             }
             let turn = self.turn.fetch_add(1, Ordering::Relaxed);
-            if self.drop_due(turn, now) > 0 || self.evict(turn, met.holder) {
+            let may_search = searches.next().is_some();
+            if may_search && (self.drop_due(turn, now) > 0 || self.evict(turn, met.holder)) {
                 continue;
             }
             let sign_ins = self.sign_ins.shards(0);

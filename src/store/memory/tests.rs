@@ -403,6 +403,31 @@ fn a_code_that_comes_again_has_the_same_handle_and_deadline() {
 }
 
 #[test]
+fn a_code_that_found_no_room_does_not_count_for_its_sign_in() {
+    let small = Settings {
+        capacity: 1,
+        per_client: 1.0,
+        ..settings()
+    };
+    let (store, clock) = store(&small);
+    let held = hold(&store, "client");
+    bind(&store, held, "1");
+    bind(&store, held, "2");
+    for number in 3..10 {
+        let code = AuthorizationCode::new(&number.to_string()).unwrap();
+        let refused = store.bind(held, Issued::Handle, code);
+        assert!(matches!(
+            refused,
+            Err(StoreError::NoRoom(Limit::Capacity, _))
+        ));
+    }
+    clock.advance(small.code + GRACE);
+    store.sweep();
+    bind(&store, held, "3");
+    bind(&store, held, "4");
+}
+
+#[test]
 fn the_number_of_traces_is_limited() {
     let small = Settings {
         capacity: 10,

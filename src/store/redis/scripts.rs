@@ -2,7 +2,9 @@
 
 use std::sync::LazyLock;
 
+use super::fields::decimal;
 use super::link::{Command, Script};
+use crate::flow::RELEASES_PER_CODE;
 
 /// A script of this store.
 pub(super) struct Operation(LazyLock<Script>);
@@ -16,7 +18,7 @@ pub(super) static BIND: Operation = Operation(LazyLock::new(|| {
 pub(super) static REDEEM: Operation = Operation(LazyLock::new(|| {
     Script::new(include_str!("scripts/redeem.lua"))
 }));
-pub(super) static RELEASE: Operation = Operation(LazyLock::new(|| {
+static RELEASE: Operation = Operation(LazyLock::new(|| {
     Script::new(include_str!("scripts/release.lua"))
 }));
 pub(super) static LEARN: Operation = Operation(LazyLock::new(|| {
@@ -31,4 +33,11 @@ impl Operation {
     pub(super) fn command(&self, keys: &[&[u8]], args: &[&[u8]]) -> Command {
         Command::script(&self.0, keys, args)
     }
+}
+
+/// Ends the claim with this id. `counts`: as one of the releases that are allowed.
+pub(super) fn release(key: &[u8], id: [u8; 8], counts: bool) -> Command {
+    let counts: &[u8] = if counts { b"1" } else { b"" };
+    let releases = decimal(RELEASES_PER_CODE.into());
+    RELEASE.command(&[key], &[&id, counts, &releases])
 }

@@ -1,5 +1,7 @@
 //! The contract of stores, on real servers of their own. Their time stands still, and is moved by the tests.
 
+mod replicas;
+
 use std::cell::RefCell;
 use std::fs::{self, OpenOptions};
 use std::os::unix::fs::FileExt as _;

@@ -18,18 +18,20 @@ pub(super) async fn confirmed(
     end: Instant,
     progress: &mut Progress,
 ) -> Result<Value, Meaning> {
-    let lease = place.lease(live).await.map_err(Meaning::Lost)?;
-    let connection = &lease.connection;
+    let mut lease = place.lease(live).await.map_err(Meaning::Lost)?;
     let wait = wait(progress.replicas, end);
     let (value, confirmations) = if is_asking {
-        let value = after_asking(connection, command).await?;
+        let value = after_asking(&lease.connection, command).await?;
         progress.is_written = true;
-        (value, connection.ask(&wait).await)
+        (value, lease.connection.ask(&wait).await)
     } else {
-        let answer = with_wait(connection, command.cmd(), &wait, progress).await;
+        let answer = with_wait(&lease.connection, command.cmd(), &wait, progress).await;
         match (answer, command.with_text()) {
             (Err(Meaning::NoScript), Some(with_text)) => {
-                with_wait(connection, &with_text, &wait, progress).await?
+                // This connection may still wait for replicas.
+                drop(lease);
+                lease = place.lease(live).await.map_err(Meaning::Lost)?;
+                with_wait(&lease.connection, &with_text, &wait, progress).await?
             }
             (answer, _) => answer?,
         }
