@@ -248,7 +248,7 @@ impl Handle {
         self.digest
     }
 
-    /// [`core`] of the entropy that it was minted from. It says nothing about a sealed handle.
+    /// [`core()`] of the entropy that it was minted from. It says nothing about a sealed handle.
     pub(crate) fn core(&self) -> Digest {
         let characters = self.text.bytes().skip(PREFIX);
         fold(characters.take(LENGTH - CHECKSUM - PREFIX))
