@@ -131,11 +131,11 @@ impl Link {
         Ok(values)
     }
 
-    /// Asks whether the server answers and is a master, whatever the breaker says; in a cluster, all masters. To be called about once a second by
-    /// each worker, also without traffic: [`Deployment::is_reachable`] is then never older than that.
+    /// Asks whether the server answers and is a master, whatever the breaker says; in a cluster, all masters. To be called about
+    /// once a second by each worker, also without traffic: [`Deployment::is_reachable`] is then never older than that.
     ///
-    /// It also asks for the confirmation of replicas, if the deployment requires some. With Sentinel it also leaves a server that is not the master any more. After `SENTINEL FAILOVER` the old master accepts
-    /// writes for some seconds, and these are lost.
+    /// It also asks for the confirmation of replicas, if the deployment requires some. With Sentinel it leaves a server that is not
+    /// the master any more: after `SENTINEL FAILOVER` the old master accepts writes for some seconds, and these are lost.
     pub(crate) async fn probe(&self) -> Result<(), Failed> {
         let end = self.end();
         let places = timeout_at(end, self.routes.all()).await;

@@ -103,7 +103,7 @@ fn wrong_verifiers_burn_an_adopted_code() {
     assert!(matches!(redeem(Presented::Matches), Redeemed::Burnt(_)));
 }
 
-/// Whoever bound the code first here: each handle is judged by its own record, and of all handles one redeems the code.
+/// In either order. Each handle is judged by its own record, and one of the handles redeems the code.
 #[test]
 fn handles_of_one_code_from_two_sign_ins_are_judged_by_themselves_and_redeem_it_once() {
     for own_first in [false, true] {

@@ -29,7 +29,7 @@ impl Default for Leases {
     }
 }
 
-/// A connection that nobody else uses. Dropping it closes the connection; the server then forgets what it has not carried out.
+/// A connection for one call only. Dropping it closes the connection; the server then forgets what it has not carried out.
 #[derive(Debug)]
 pub(super) struct Lease {
     pub(super) connection: Connection,
