@@ -13,6 +13,7 @@ pub(crate) mod html;
 pub(crate) mod http;
 pub(crate) mod ledger;
 pub(crate) mod params;
+pub(crate) mod port;
 pub(crate) mod raw;
 pub(crate) mod redis;
 pub(crate) mod rig;

@@ -4,15 +4,13 @@
 mod pump;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{SocketAddr, TcpStream};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
-use socket2::{Domain, SockRef, Socket, Type};
-
 use super::http::PATIENCE;
+use super::port::{Accepting, Port, reset};
 
 /// How long loops wait between two checks.
 const LOOK: Duration = Duration::from_millis(5);
@@ -53,16 +51,9 @@ pub(crate) struct Traffic {
 }
 
 pub(crate) struct FaultProxy {
-    address: SocketAddr,
     shared: Arc<Shared>,
     accepting: Mutex<Option<Accepting>>,
-    /// Bound but never listening: reserves the port while connections are refused.
-    _port: Socket,
-}
-
-struct Accepting {
-    thread: JoinHandle<()>,
-    is_closing: Arc<AtomicBool>,
+    port: Port,
 }
 
 struct Shared {
@@ -83,8 +74,6 @@ struct State {
 impl FaultProxy {
     /// Listens on a free port of 127.0.0.1, and passes everything to that address.
     pub(crate) fn to(target: SocketAddr) -> Self {
-        let port = bound(([127, 0, 0, 1], 0).into());
-        let address = port.local_addr().expect("a bound socket has an address");
         let state = State {
             target,
             to_server: Fault::Pass,
@@ -95,19 +84,18 @@ impl FaultProxy {
             connections: BTreeMap::new(),
         };
         let proxy = Self {
-            address: address.as_socket().expect("an IP address"),
             shared: Arc::new(Shared {
                 state: Mutex::new(state),
             }),
             accepting: Mutex::new(None),
-            _port: port,
+            port: Port::free(),
         };
         proxy.listen();
         proxy
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     /// Changes where new connections lead to.
@@ -188,31 +176,15 @@ impl FaultProxy {
 
     fn listen(&self) {
         let mut accepting = self.accepting();
-        if accepting.is_some() {
-            return;
+        if accepting.is_none() {
+            let shared = Arc::clone(&self.shared);
+            *accepting = Some(self.port.accept(move |client| shared.welcome(client)));
         }
-        let socket = bound(self.address);
-        socket.listen(1024).expect("the port is ours");
-        socket.set_nonblocking(true).expect("an option is set");
-        let is_closing = Arc::new(AtomicBool::new(false));
-        let (shared, told) = (Arc::clone(&self.shared), Arc::clone(&is_closing));
-        let thread = thread::spawn(move || {
-            let listener = TcpListener::from(socket);
-            while !told.load(Ordering::Acquire) {
-                match listener.accept() {
-                    Ok((client, _)) => shared.welcome(client),
-                    Err(_) => thread::sleep(LOOK),
-                }
-            }
-        });
-        *accepting = Some(Accepting { thread, is_closing });
     }
 
     fn close(&self) {
         if let Some(accepting) = self.accepting().take() {
-            accepting.is_closing.store(true, Ordering::Release);
-            let ended = accepting.thread.join();
-            ended.expect("the accept loop does not panic");
+            accepting.stop();
         }
     }
 
@@ -239,7 +211,6 @@ impl Shared {
     }
 
     fn welcome(self: &Arc<Self>, client: TcpStream) {
-        client.set_nonblocking(false).expect("an option is set");
         let mut state = self.state();
         state.accepted += 1;
         if state.has(Fault::Reset) {
@@ -268,18 +239,4 @@ impl State {
             Direction::ToClient => &mut self.down,
         }
     }
-}
-
-/// A bound socket that does not listen yet.
-fn bound(address: SocketAddr) -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.set_reuse_address(true).expect("an option is set");
-    socket.bind(&address.into()).expect("the port is free");
-    socket
-}
-
-/// The close that follows sends a RST.
-fn reset(stream: &TcpStream) {
-    let linger = SockRef::from(stream).set_linger(Some(Duration::ZERO));
-    linger.expect("an option is set");
 }

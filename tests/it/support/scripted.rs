@@ -13,27 +13,22 @@ mod request;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use socket2::{Domain, Socket, Type};
 
 use super::http::PATIENCE;
+use super::port::{Accepting, Listening, Port, reset};
 pub(crate) use oauth::{Redemption, Shape};
 pub(crate) use request::Received;
 
-/// How long the accept loop waits between two checks.
-const LOOK: Duration = Duration::from_millis(1);
-
 pub(crate) struct Scripted {
-    address: SocketAddr,
+    port: Port,
     shared: Arc<Shared>,
-    accepting: Mutex<Accepting>,
-    /// Bound but never listening: reserves the port while the upstream refuses connections.
-    _port: Socket,
+    listens: Mutex<Listens>,
 }
 
 /// How a request is answered.
@@ -91,12 +86,14 @@ impl<T: Read + Write + Send> Stream for T {}
 
 type Wrap = Box<dyn Fn(TcpStream) -> Box<dyn Stream> + Send + Sync>;
 
-enum Accepting {
-    Running(JoinHandle<()>),
-    Refused,
-    /// The kernel's accept queue is full of these connections, and no connection is accepted.
-    Ignored {
-        _sockets: Vec<Socket>,
+/// What happens to new connections.
+enum Listens {
+    Accepts(Accepting),
+    Refuses,
+    /// The kernel's accept queue is full of these clients, and no connection is accepted.
+    Ignores {
+        _listening: Listening,
+        _clients: [Socket; 4],
     },
 }
 
@@ -104,7 +101,6 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     wrap: Wrap,
-    is_closing: AtomicBool,
 }
 
 #[derive(Default)]
@@ -128,29 +124,25 @@ impl Scripted {
 
     /// The same, with a wrapper around the socket, such as TLS.
     pub(crate) fn start_with(wrap: Wrap) -> Self {
-        let port = bound(([127, 0, 0, 1], 0).into());
-        let address = port.local_addr().expect("a bound socket has an address");
         let scripted = Self {
-            address: address.as_socket().expect("an IP address"),
+            port: Port::free(),
             shared: Arc::new(Shared {
                 state: Mutex::default(),
                 changed: Condvar::new(),
                 wrap,
-                is_closing: AtomicBool::new(false),
             }),
-            accepting: Mutex::new(Accepting::Refused),
-            _port: port,
+            listens: Mutex::new(Listens::Refuses),
         };
         scripted.accept();
         scripted
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
-        self.address
+        self.port.address()
     }
 
     pub(crate) fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.address())
     }
 
     /// Sets the answer on this path (`*`: any path) from now on.
@@ -193,54 +185,44 @@ impl Scripted {
 
     /// Closes all connections, and refuses new ones until [`Scripted::accept`].
     pub(crate) fn refuse(&self) {
-        self.close_all(&mut self.accepting());
+        self.close_all(&mut self.listens());
     }
 
     /// Closes all connections, and leaves new ones waiting in the kernel's queue.
     pub(crate) fn ignore(&self) {
-        let accepting = &mut *self.accepting();
-        self.close_all(accepting);
-        let silent = bound(self.address);
-        silent.listen(0).expect("the port is ours");
-        let client = || {
+        let listens = &mut *self.listens();
+        self.close_all(listens);
+        let listening = self.port.listen(0);
+        let client = |_| {
             let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
             client.set_nonblocking(true).expect("an option is set");
-            client.connect(&self.address.into()).ok(); // it returns "in progress"
+            client.connect(&self.address().into()).ok(); // it returns "in progress"
             client
         };
-        let sockets = [silent].into_iter().chain((0..4).map(|_| client()));
-        *accepting = Accepting::Ignored {
-            _sockets: sockets.collect(),
+        *listens = Listens::Ignores {
+            _listening: listening,
+            _clients: [(); 4].map(client),
         };
     }
 
     /// Accepts connections again after [`Scripted::refuse`] or [`Scripted::ignore`].
     pub(crate) fn accept(&self) {
-        let accepting = &mut *self.accepting();
-        if matches!(accepting, Accepting::Running(_)) {
+        let listens = &mut *self.listens();
+        if matches!(listens, Listens::Accepts(_)) {
             return;
         }
-        *accepting = Accepting::Refused;
-        let socket = bound(self.address);
-        socket.listen(1024).expect("the port is ours");
-        socket.set_nonblocking(true).expect("an option is set");
-        self.shared.is_closing.store(false, Ordering::Release);
+        *listens = Listens::Refuses; // the port is free before it listens again
         let shared = Arc::clone(&self.shared);
-        *accepting = Accepting::Running(thread::spawn(move || {
-            shared.accept_loop(&TcpListener::from(socket));
-        }));
+        *listens = Listens::Accepts(self.port.accept(move |stream| shared.welcome(stream)));
     }
 
-    fn accepting(&self) -> MutexGuard<'_, Accepting> {
-        self.accepting
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    fn listens(&self) -> MutexGuard<'_, Listens> {
+        self.listens.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn close_all(&self, accepting: &mut Accepting) {
-        if let Accepting::Running(running) = std::mem::replace(accepting, Accepting::Refused) {
-            self.shared.is_closing.store(true, Ordering::Release);
-            running.join().expect("the accept loop does not panic");
+    fn close_all(&self, listens: &mut Listens) {
+        if let Listens::Accepts(accepting) = std::mem::replace(listens, Listens::Refuses) {
+            accepting.stop();
         }
         for stream in self.shared.state().connections.values() {
             stream.shutdown(Shutdown::Both).ok(); // it may be closed already
@@ -328,16 +310,6 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Accepts connections until it is told to stop.
-    fn accept_loop(self: &Arc<Self>, listener: &TcpListener) {
-        while !self.is_closing.load(Ordering::Acquire) {
-            match listener.accept() {
-                Ok((stream, _)) => self.welcome(stream),
-                Err(_) => thread::sleep(LOOK),
-            }
-        }
-    }
-
     /// Records the head of a request. Returns its index, and how it is answered.
     fn begin(&self, received: Received) -> (usize, Act) {
         let mut state = self.state();
@@ -382,7 +354,6 @@ impl Shared {
     }
 
     fn welcome(self: &Arc<Self>, stream: TcpStream) {
-        stream.set_nonblocking(false).expect("an option is set");
         stream.set_nodelay(true).expect("an option is set");
         let mut state = self.state();
         state.accepted += 1;
@@ -401,22 +372,6 @@ impl Shared {
             shared.state().connections.remove(&number);
         });
     }
-}
-
-/// A bound socket that does not listen yet.
-fn bound(address: SocketAddr) -> Socket {
-    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-    socket.set_reuse_address(true).expect("an option is set");
-    socket.bind(&address.into()).expect("the port is free");
-    socket
-}
-
-/// The close that follows sends a RST.
-fn reset(stream: &TcpStream) {
-    let socket = socket2::SockRef::from(stream);
-    socket
-        .set_linger(Some(Duration::ZERO))
-        .expect("an option is set");
 }
 
 /// An answer with a Content-Length. `status` includes the reason phrase: `"200 OK"`.

@@ -5,7 +5,8 @@ use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::thread;
 use std::time::Duration;
 
-use super::{Direction, Fault, LOOK, Shared, reset};
+use super::{Direction, Fault, LOOK, Shared};
+use crate::support::port::reset;
 
 /// The most bytes between two checks of the fault.
 const PIECE: usize = 16 * 1024;

@@ -4,7 +4,8 @@ use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::TcpStream;
 use std::sync::PoisonError;
 
-use super::{Act, Received, Shared, Stream, Then, reset};
+use super::{Act, Received, Shared, Stream, Then};
+use crate::support::port::reset;
 use crate::support::wire::{Framing, end_of_body, end_of_head, field};
 
 /// Serves until the script or the peer ends the connection.
