@@ -13,6 +13,7 @@ pub(crate) mod problem;
 
 mod ca;
 mod client;
+mod code_in_json;
 mod context;
 mod endpoints;
 pub(crate) mod file;
@@ -95,7 +96,9 @@ static SECTIONS: LazyLock<Vec<Section>> = LazyLock::new(|| {
         reader: files::read,
         files: RefCell::default(),
     };
-    let (tree, _) = DeTable::parse_recoverable("[[store.keys]]\n[[upstream]]\n[[upstream.client]]");
+    let (tree, _) = DeTable::parse_recoverable(
+        "[[store.keys]]\n[[upstream]]\n[[upstream.pkce.code_in_json]]\n[[upstream.client]]",
+    );
     Report::sections(|report| {
         read(&Table::root(tree.get_ref(), report), &context);
     })

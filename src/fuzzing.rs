@@ -15,7 +15,7 @@ use crate::answer::carrier::form_post::FormPost;
 use crate::answer::carrier::html::{Token, tokens};
 use crate::answer::carrier::location::{Location, is_token_response};
 use crate::answer::carrier::{Carrier, Replacement, carriers, jarm, metadata, refresh};
-use crate::flow::submission::{Part, Towards};
+use crate::flow::submission::{Part, Sign, Towards};
 use crate::flow::{
     BoundCode, Candidate, ClientState, CodeLengths, Handle, HandleKey, LengthsSeen,
     PendingAuthorization, Purpose, Submission, wire,
@@ -84,7 +84,7 @@ pub fn authorization_request(input: &[u8]) {
     };
     let (handle, _) = handles();
     let part = submission.fresh(form.is_none()).ok().flatten();
-    let out = submission.towards_upstream(&handle, part, Towards::Strip);
+    let out = submission.towards_upstream(Sign::State(&handle), part, Towards::Strip);
     let again = Submission::read(&out.query, out.form.as_deref(), PAIRS + 1)
         .expect("encoded parameters parse");
     for (place, absent) in [(Part::Query, true), (Part::Form, form.is_none())] {
@@ -101,7 +101,7 @@ pub fn authorization_request(input: &[u8]) {
         }
     }
     if let Some(part) = part {
-        let entry = submission.entry_query(part, &handle);
+        let entry = submission.entry_query(part, Sign::State(&handle));
         let entry = Submission::read(&entry, None, PAIRS + 1).expect("an entry query parses");
         assert_eq!(entry.handle(&key()).expect("one sign-in"), Some(handle));
     }

@@ -17,9 +17,9 @@ mod registered;
 pub(crate) mod reply;
 pub(crate) mod settings;
 pub(crate) mod shared;
+mod sign_in_cookies;
 pub(crate) mod site;
 pub(crate) mod snapshot;
-mod state_cookie;
 mod subject;
 mod token;
 mod unrouted;
@@ -51,9 +51,9 @@ use access_log::Access;
 use exchange::Exchange;
 pub(crate) use settings::Settings;
 pub(crate) use shared::Shared;
+use sign_in_cookies::{Kind, SignInCookies};
 use site::{Destination, Site};
 pub(crate) use snapshot::Snapshot;
-use state_cookie::StateCookies;
 use subject::About;
 
 /// The gateway of one worker thread: the state that all workers share, and this worker's upstream connections.
@@ -281,16 +281,21 @@ impl Gateway {
             Arc::new(access)
         });
         let mut headers = parts.headers;
-        let states = if site.reads_states {
-            StateCookies::take(&mut headers, site.is_https())
-        } else {
-            StateCookies::default()
+        let mut cookies = |kind, are_read| {
+            if are_read {
+                SignInCookies::take(&mut headers, kind, site.is_https())
+            } else {
+                SignInCookies::default()
+            }
         };
+        let states = cookies(Kind::State, site.reads_states);
+        let flows = cookies(Kind::Handle, site.reads_flows);
         let request = received::Parts {
             method: parts.method,
             target,
             headers,
             states,
+            flows,
             body: Body::from_client(incoming, watch),
         };
         let exchange = Exchange {

@@ -5,6 +5,7 @@
 //! into a protected endpoint is refused, also if it is the endpoint of another upstream: several upstreams may be one server. An
 //! ambiguous path ([`Readings::Ambiguous`]) is refused as well.
 
+mod code_in_json;
 mod endpoints;
 pub(crate) mod fold;
 mod host;
@@ -20,6 +21,7 @@ use http::{HeaderMap, Uri, header};
 
 use crate::oauth::Endpoint;
 
+pub(crate) use code_in_json::CodeInJson;
 pub(crate) use endpoints::Endpoints;
 use fold::{Readings, fold_path, is_below, merge_slashes};
 use host::valid_host;

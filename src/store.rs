@@ -33,6 +33,7 @@ pub(crate) mod failing;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::flow::{
     BoundCode, ClientState, Handle, Key, PendingAuthorization, Presented, Settlement,
@@ -44,8 +45,10 @@ pub(crate) use crate::network::Network;
 pub(crate) use entropy::random;
 pub(crate) use envelope::Envelopes;
 pub use memory::MemoryStore;
+#[cfg(test)]
+pub(crate) use operations::Spilled;
 pub use operations::{Bound, Held, Issued, Pending, Place, Redeemed, StoreError};
-pub(crate) use operations::{Claim, Owner, Spilled, Statistics};
+pub(crate) use operations::{Claim, Owner, Statistics};
 #[cfg(test)]
 pub(crate) use redis::{Answer, Call, Failed, Mutation, Server, StandIn, Value};
 pub(crate) use redis::{Deployment, Keyspace, RedisStore, SignIns, Target};
@@ -245,6 +248,17 @@ impl Store {
             Self::Failing(failing) => failing.answers(Verb::Settle)?.settle(claim, settlement),
         }
         Ok(())
+    }
+
+    /// How long a sign-in that begins now lasts.
+    pub(crate) fn lifetime(&self) -> Duration {
+        match self {
+            Self::Memory(memory) => memory.lifetime(),
+            Self::Sealed(sealed) => sealed.memory().lifetime(),
+            Self::Redis(redis) => redis.memory().lifetime(),
+            #[cfg(test)]
+            Self::Failing(failing) => failing.memory().lifetime(),
+        }
     }
 
     /// Whether it gives the browser states that are too long for a handle ([`Held::Spilled`]).

@@ -7,6 +7,7 @@
 mod carried;
 mod credentials;
 pub(crate) mod detect;
+pub(crate) mod document;
 pub(crate) mod form_post;
 pub(crate) mod html;
 pub(crate) mod jarm;

@@ -43,7 +43,7 @@ impl Check<'_> {
             return Err("the code is in the answer a second time");
         }
         let kind = match written.whole {
-            Rewritten::Location(_) => Kind::Text,
+            Rewritten::Location(_) | Rewritten::Document(_) => Kind::Text,
             Rewritten::Body(_) => Kind::Html,
         };
         if self.is_code_in(written.unexplained.bytes(), kind)

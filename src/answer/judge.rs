@@ -23,6 +23,9 @@ use crate::policy::Rule;
 /// The reason for refusing an answer to another browser.
 pub(crate) const OTHER_BROWSER: &str = "the sign-in was begun in another browser";
 
+/// The reason for refusing an answer that fits to several sign-ins.
+const AMBIGUOUS: &str = "it fits to several sign-ins of this browser, and the page does not say to which; finish them one after the other";
+
 /// The sign-in that a carrier belongs to.
 #[derive(Debug)]
 pub(crate) enum SignIn {
@@ -30,6 +33,8 @@ pub(crate) enum SignIn {
     None,
     /// Several sign-ins.
     Several,
+    /// One of several that have equal values, and the request does not say which.
+    Ambiguous,
     /// A sign-in that has ended, or whose record is in conflict.
     Dead,
     /// One of several that cannot be distinguished, because the gate changes nothing that would distinguish them
@@ -85,6 +90,8 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
     let carried = facts.carried;
     let record = match facts.sign_in {
         SignIn::Several => return Err("two sign-ins in one answer"),
+        SignIn::Ambiguous if carried.has_credential() || carried.signed => return Err(AMBIGUOUS),
+        SignIn::Ambiguous => return Ok(Plan::Pass),
         // An answer that was refused, and so ended its sign-in, is refused when it is repeated.
         SignIn::Dead
             if (carried.has_credential() || carried.signed) && facts.leads != Leads::Home =>

@@ -11,6 +11,10 @@ pub(super) const PATH: Kind<String> = Kind::new("a path", "/oauth2/authorize", p
 /// An exact path, or with `/**` at its end everything below it.
 pub(super) const PATTERN: Kind<String> = Kind::new("a path", "/assets/**", pattern).pattern("^/");
 
+/// An exact path in which `*` is any one segment.
+pub(super) const SEGMENTS: Kind<String> =
+    Kind::new("a path", "/auth/login_flow/*", segments).pattern("^/");
+
 /// A path prefix: `/`, or a path without a trailing slash.
 pub(super) const PREFIX: Kind<String> = Kind::new("a path", "/auth", prefix).pattern("^/");
 
@@ -84,6 +88,14 @@ fn pattern(text: &str) -> Result<String, Wrong> {
         }
         Err(wrong) => Err(wrong),
     }
+}
+
+fn segments(text: &str) -> Result<String, Wrong> {
+    let exact: Vec<&str> = text
+        .split('/')
+        .map(|segment| if segment == "*" { "a" } else { segment })
+        .collect();
+    path(&exact.join("/")).map(|_| text.to_owned())
 }
 
 fn prefix(text: &str) -> Result<String, Wrong> {

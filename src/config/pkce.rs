@@ -22,10 +22,8 @@ pub(super) fn rule(table: &Table<'_>) -> Rule {
     let modes = ["query", "fragment", "form_post"];
     no_plain(table);
     table.later(&[
-        ("correlation", Some("\"state\"")),
         ("request_objects", Some("\"deny\"")),
         ("device", Some("\"off\"")),
-        ("code_in_json", Some("[]")),
         ("promote", None),
     ]);
     Rule {

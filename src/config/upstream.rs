@@ -9,11 +9,11 @@ use super::problem::Problem;
 use super::sections::TIMEOUT;
 use super::tree::{At, Table};
 use super::value::TEXT;
-use super::{ca, client, endpoints, pkce, routes};
+use super::{ca, client, code_in_json, endpoints, pkce, routes};
 use crate::gateway;
-use crate::gateway::settings::{BrowserBinding, Entry, ToUpstream};
+use crate::gateway::settings::{BrowserBinding, Correlation, Entry, ToUpstream};
 use crate::oauth::ClientId;
-use crate::policy::{ClientRule, Codes, Rule, Rules};
+use crate::policy::{ClientRule, Codes, Mode, Rule, Rules};
 use crate::upstream;
 
 /// One `[[upstream]]`: its settings, and the tables they were read from.
@@ -76,6 +76,8 @@ pub(super) fn read<'t>(
         name: table.text("name", &NAME, "legacy".to_owned()),
         hosts: At::values(&table.list("hosts", &HOST)),
         endpoints: paths,
+        code_in_json: code_in_json::read(&pkce, &prefix),
+        correlation: correlation(&pkce, &rule),
         prefix,
         public_origin: public.as_ref().map_or_else(String::new, Origin::to_string),
         preserve_host: table.flag("preserve_host", true),
@@ -142,6 +144,24 @@ fn connection(
         response: table.duration("response", Duration::from_secs(15), TIMEOUT),
         idle: table.duration("idle", Duration::from_secs(4), TIMEOUT),
     }
+}
+
+/// Reads `correlation`. A cookie finds the sign-in of a code; without handles, nothing would be put in place of the code.
+fn correlation(pkce: &Table<'_>, rule: &Rule) -> Correlation {
+    let choices = [
+        ("state", Correlation::State),
+        ("cookie", Correlation::Cookie),
+    ];
+    let correlation = pkce.words("correlation", Correlation::State, &choices);
+    let is_upstream = rule.mode == Mode::Enforce && rule.codes == Codes::Upstream;
+    if correlation == Correlation::Cookie && is_upstream && pkce.is_good("codes") {
+        let message = format!("{} cannot be \"cookie\" here", pkce.name("correlation"));
+        let label = "with codes = \"upstream\" the gate changes nothing, and sets no cookie that names a sign-in";
+        let help = "write codes = \"handle\", or correlation = \"state\"";
+        let problem = Problem::error(pkce.at("correlation"), message, label, help);
+        pkce.push(problem.and_at(pkce.at("codes"), "because of this"));
+    }
+    correlation
 }
 
 /// The default of `entry`: with handles, the client is redirected so that every later request carries the handle; without

@@ -55,6 +55,27 @@ pub enum Towards<'a> {
     AsSent,
 }
 
+/// The name of the parameter that names the cookie of a sign-in ([`Sign::Mark`]). It is the gate's own and never reaches the
+/// upstream.
+pub(crate) const MARK: &str = "pkce_gate";
+
+/// By what the requests and answers of a sign-in are recognised.
+#[derive(Debug, Clone, Copy)]
+pub enum Sign<'a> {
+    /// The handle in `state`, in place of the client's.
+    State(&'a Handle),
+    /// A cookie, which [`MARK`] names in the URL of the authorization endpoint. The client's `state` stays.
+    Mark { handle: &'a Handle, mark: &'a str },
+}
+
+impl<'a> Sign<'a> {
+    pub fn handle(self) -> &'a Handle {
+        match self {
+            Self::State(handle) | Self::Mark { handle, .. } => handle,
+        }
+    }
+}
+
 /// The rewritten parts of a request.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Rewritten {
@@ -111,6 +132,17 @@ impl<'a> Submission<'a> {
             found = Some(handle);
         }
         Ok(found)
+    }
+
+    /// The value of [`MARK`] in a request that begins no sign-in by itself: it has no challenge.
+    pub fn mark(&self) -> Option<&str> {
+        let begins = |part: &Params<'_>| {
+            part.contains("code_challenge") || part.contains("code_challenge_method")
+        };
+        if self.parts().any(begins) {
+            return None;
+        }
+        self.query.all(MARK).next().map(Pair::value)
     }
 
     /// Checks that the protected parameters of a continuation are equal to its record. Forms of servers also contain values that
@@ -260,11 +292,12 @@ impl<'a> Submission<'a> {
         all.next().map(Pair::value).filter(|uri| !uri.is_empty())
     }
 
-    /// The query of the redirect for a fresh request: without PKCE parameters, and with the handle as `state`.
-    pub fn entry_query(&self, part: Part, handle: &Handle) -> Vec<u8> {
-        let request = self.part(part).edit(|pair| match pair.name() {
-            "code_challenge" | "code_challenge_method" | "code_verifier" => Edit::Drop,
-            "state" => Edit::Value(handle.expose().into()),
+    /// The query of the redirect for a fresh request: without PKCE parameters, and with the handle as `state`, or with the mark.
+    pub fn entry_query(&self, part: Part, sign: Sign<'_>) -> Vec<u8> {
+        let request = self.part(part).edit(|pair| match (pair.name(), sign) {
+            ("code_challenge" | "code_challenge_method" | "code_verifier", _)
+            | (MARK, Sign::Mark { .. }) => Edit::Drop,
+            ("state", Sign::State(handle)) => Edit::Value(handle.expose().into()),
             _ => Edit::Keep,
         });
         // When a form becomes a query, the query of the endpoint's URL is kept.
@@ -276,23 +309,30 @@ impl<'a> Submission<'a> {
             query.push(b'&');
         }
         query.extend(request);
-        if !self.part(part).contains("state") {
-            append_pair(&mut query, "state", handle.expose());
+        match sign {
+            Sign::State(handle) if !self.part(part).contains("state") => {
+                append_pair(&mut query, "state", handle.expose());
+            }
+            Sign::State(_) => {}
+            Sign::Mark { mark, .. } => append_pair(&mut query, MARK, mark),
         }
         query
     }
 
-    /// Both parts for the upstream: every `state` becomes the handle, PKCE parameters as in `pkce`, the rest unchanged. `fresh`:
-    /// the part with a fresh request; it gets a `state` if the client sent none.
+    /// Both parts for the upstream: every `state` becomes the handle if that is the sign, PKCE parameters as in `pkce`, the rest
+    /// unchanged. `fresh`: the part with a fresh request; it gets a `state` if the client sent none.
     pub fn towards_upstream(
         &self,
-        handle: &Handle,
+        sign: Sign<'_>,
         fresh: Option<Part>,
         pkce: Towards<'_>,
     ) -> Rewritten {
         let write = |params: &Params<'_>, this: Part| {
-            let mut out = params.edit(|pair| edit_for_upstream(pair.name(), handle, pkce));
-            if fresh == Some(this) && !params.contains("state") {
+            let mut out = params.edit(|pair| edit_for_upstream(pair.name(), sign, pkce));
+            if let Sign::State(handle) = sign
+                && fresh == Some(this)
+                && !params.contains("state")
+            {
                 append_pair(&mut out, "state", handle.expose());
             }
             let is_request = params.contains("response_type")
@@ -315,9 +355,13 @@ impl<'a> Submission<'a> {
     }
 }
 
-fn edit_for_upstream<'e>(name: &str, handle: &'e Handle, pkce: Towards<'e>) -> Edit<'e> {
+fn edit_for_upstream<'e>(name: &str, sign: Sign<'e>, pkce: Towards<'e>) -> Edit<'e> {
+    match (name, sign) {
+        ("state", Sign::State(handle)) => return Edit::Value(handle.expose().into()),
+        (MARK, Sign::Mark { .. }) => return Edit::Drop,
+        _ => {}
+    }
     match (name, pkce) {
-        ("state", _) => Edit::Value(handle.expose().into()),
         ("code_verifier", _) | ("code_challenge" | "code_challenge_method", Towards::Strip) => {
             Edit::Drop
         }

@@ -1,7 +1,7 @@
 //! The authorization endpoint (steps 1 and 2 of the crate documentation). A request is
 //!
 //! - refused as malformed or ambiguous, or because it looks like a token request ([`mod@unreadable`], [`elsewhere`]);
-//! - the continuation of a sign-in, if a `state` is a handle ([`mod@continuation`]);
+//! - the continuation of a sign-in, if a `state` is a handle ([`mod@continuation`]), or a mark names its cookie ([`mod@marked`]);
 //! - a fresh authorization request ([`mod@fresh`]);
 //! - or something of the server's own, such as a login form, which passes ([`mod@pass`]).
 
@@ -9,6 +9,7 @@ mod continuation;
 mod correlated;
 mod form;
 mod fresh;
+mod marked;
 mod observe;
 mod parsed;
 mod pass;
@@ -22,6 +23,7 @@ use http::header;
 use http::{Method, Response, StatusCode};
 
 use crate::flow::Submission;
+use crate::flow::submission::Sign;
 use crate::oauth::authorize::PROTECTED;
 use crate::policy::{Violation, nothing_to_judge};
 use crate::suspicion::Said;
@@ -34,6 +36,7 @@ use crate::http::body::Body;
 use continuation::continuation;
 use form::{Form, form};
 use fresh::fresh;
+use marked::marked;
 pub(super) use observe::observe;
 use pass::pass;
 use unreadable::{doubtful, is_method, unreadable, wrong_method};
@@ -103,7 +106,13 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
         return unreadable(exchange, request, Violation::malformed(text), status).await;
     }
     if let Some(handle) = handle {
-        return continuation(exchange, request, &submission, &handle, &heard).await;
+        let sign = Sign::State(&handle);
+        return continuation(exchange, request, &submission, sign, &heard).await;
+    }
+    if exchange.site.reads_flows
+        && let Some(mark) = submission.mark()
+    {
+        return marked(exchange, request, &submission, mark, &heard).await;
     }
     match submission.fresh(request.method == Method::GET) {
         Err(ambiguous) => doubtful(exchange, request, ambiguous.into()).await,

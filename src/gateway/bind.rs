@@ -5,6 +5,8 @@
 //! A code that is not recognised here fails closed later: it is not bound, so the token endpoint refuses it.
 
 mod asked;
+mod belongs;
+mod by_cookie;
 mod read;
 mod sign_in;
 mod unrecognised;
@@ -38,8 +40,8 @@ use crate::http::headers;
 
 pub(super) use asked::Asked;
 use asked::Unsafe;
+use belongs::Belongs;
 use read::{Extent, Page};
-use sign_in::Belongs;
 pub(super) use sign_in::correlation;
 
 /// Sends an answer that needs no judgement. Only the upstream's own origin in its header fields is replaced by the public one.
@@ -71,7 +73,7 @@ pub(super) async fn deliver(
     }
     let page = read::page(exchange, &asked, &mut response).await;
     read::tell_own_origin(exchange, &page.text);
-    if read::says_nothing(&asked, &response, &page) {
+    if read::says_nothing(exchange, &asked, &response, &page) {
         return pass_through(exchange, response);
     }
     // The rare case is boxed, so that the future of the frequent case stays small.
@@ -132,7 +134,8 @@ async fn examine<'g>(
         rule: Some(exchange.strictest()),
         ..Unsafe::stray(why)
     })?;
-    let carriers = carriers(location, is_followed, &page.text);
+    let mut carriers = carriers(location, is_followed, &page.text);
+    carriers.extend(read::documents(exchange, asked, response, page)?);
     let ours = asked.ours(exchange);
     let carried: Vec<(&dyn Carrier, Carried)> = carriers
         .iter()
@@ -266,7 +269,7 @@ async fn bind<'g>(
         })
     };
     let rewritten = written(&state, &[]);
-    if page.extent == Extent::Beginning && matches!(rewritten, Rewritten::Body(_)) {
+    if page.extent == Extent::Beginning && !matches!(rewritten, Rewritten::Location(_)) {
         return Err(found.unsafe_because(exchange, asked, "the page is too long to be rewritten"));
     }
     // Checked without the state: the client's own state may look like a code.
@@ -286,12 +289,15 @@ async fn bind<'g>(
     check
         .nothing_is_left(&written, response.headers())
         .map_err(|why| found.unsafe_because(exchange, asked, why))?;
-    let is_kept = record.state == ClientState::InCookie;
-    let answered = || asked.sent.states.answered(handle, clock::wall());
-    let state_cookie = is_kept.then(answered).flatten();
+    let now = clock::wall();
+    let sent = &asked.sent;
+    let cookies = [
+        sent.states.answered(handle, now),
+        sent.flows.answered(handle, now),
+    ];
     Ok(Some(Changed {
         rewritten,
-        state_cookie,
+        cookies: cookies.into_iter().flatten().collect(),
     }))
 }
 
@@ -350,8 +356,8 @@ fn learn(
 /// An answer that was rewritten.
 struct Changed {
     rewritten: Rewritten,
-    /// The `Set-Cookie` value after which the browser keeps the client's state for a short time only.
-    state_cookie: Option<HeaderValue>,
+    /// `Set-Cookie` values, after which the browser keeps the cookies of the sign-in for a short time only.
+    cookies: Vec<HeaderValue>,
 }
 
 impl Changed {
@@ -369,9 +375,9 @@ impl Changed {
                 response.headers_mut().remove(header::CONTENT_TYPE);
                 Vec::new()
             }
-            Rewritten::Body(page) => page,
+            Rewritten::Body(page) | Rewritten::Document(page) => page,
         };
-        if let Some(cookie) = self.state_cookie {
+        for cookie in self.cookies {
             response.headers_mut().append(header::SET_COOKIE, cookie);
         }
         headers::forget_body(response.headers_mut());

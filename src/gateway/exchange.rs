@@ -168,6 +168,7 @@ impl<'g> Exchange<'g> {
             target,
             mut headers,
             states: _,
+            flows: _,
             body,
         } = *received;
         let mut body = Box::new(body);
@@ -306,6 +307,12 @@ impl<'g> Exchange<'g> {
             return None;
         }
         headers::cookie(headers, self.cookie_name()).map(cookie::digest)
+    }
+
+    /// Whether the answers to requests for this path may have a code in JSON.
+    pub(super) fn has_code_in_json(&self, path: &str) -> bool {
+        let mut places = self.site.settings.code_in_json.iter();
+        places.any(|place| place.is_at(path))
     }
 
     /// Asks the upstream for an answer that is not compressed and not partial.

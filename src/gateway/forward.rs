@@ -48,7 +48,8 @@ pub(super) async fn pass(exchange: &Exchange<'_>, mut request: Received) -> Resp
 }
 
 async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
-    let is_plain = !exchange.site.observes_only && may_be_read(&request);
+    let is_plain = !exchange.site.observes_only
+        && (may_be_read(&request) || exchange.has_code_in_json(request.path()));
     if is_plain {
         Exchange::ask_for_identity(&mut request.headers);
     }

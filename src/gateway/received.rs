@@ -7,14 +7,15 @@ use http::header;
 use http::uri::{InvalidUri, PathAndQuery};
 use http::{HeaderMap, HeaderValue, Method};
 
+use crate::flow::submission::MARK;
 use crate::flow::{Handle, HandleKey, Purpose};
 use crate::oauth::media::names_foreign_charset;
-use crate::oauth::{client, params, redirect};
+use crate::oauth::{Params, client, json, params, redirect};
 use crate::spelling::shortcuts::may_hold_handle;
 use crate::spelling::{Twins, says, without_nul};
 use crate::suspicion::{self, Look, Suspicion};
 
-use super::state_cookie::StateCookies;
+use super::sign_in_cookies::SignInCookies;
 use super::subject::About;
 use crate::http::body::Body;
 use crate::http::headers;
@@ -28,8 +29,10 @@ pub(super) struct Parts {
     /// Has runs of `/` merged. If that changed nothing, it shares the bytes of the received target.
     pub(super) target: PathAndQuery,
     pub(super) headers: HeaderMap,
-    /// Not in `headers` any more.
-    pub(super) states: StateCookies,
+    /// Cookies with states. Not in `headers` any more.
+    pub(super) states: SignInCookies,
+    /// Cookies with handles. Not in `headers` any more.
+    pub(super) flows: SignInCookies,
     pub(super) body: Body,
 }
 
@@ -55,6 +58,7 @@ impl Parts {
         let mut sent = Sent {
             is_post: self.method == Method::POST,
             states: self.states.clone(),
+            flows: self.flows.clone(),
             target: Some(self.target.clone()),
             body: self.body.read(),
             is_all: self.body.is_all_read(),
@@ -66,6 +70,7 @@ impl Parts {
                     sent.accept.get_or_insert_with(|| value.clone());
                 }
                 header::CONNECTION | header::CONTENT_LENGTH | header::HOST => {}
+                header::REFERER => sent.referer = Some(value.clone()),
                 header::AUTHORIZATION => sent.authorization = Some(value.clone()),
                 header::CONTENT_TYPE => sent.media_type = Some(value.clone()),
                 header::CONTENT_ENCODING => sent.coding = Some(value.clone()),
@@ -119,19 +124,26 @@ impl Parts {
 #[derive(Clone, Default)]
 pub(super) struct Sent {
     pub(super) is_post: bool,
-    pub(super) states: StateCookies,
+    pub(super) states: SignInCookies,
+    pub(super) flows: SignInCookies,
     target: Option<PathAndQuery>,
     body: Bytes,
     /// Whether the body was read to its end.
     is_all: bool,
     fields: Vec<HeaderValue>,
     authorization: Option<HeaderValue>,
+    referer: Option<HeaderValue>,
     media_type: Option<HeaderValue>,
     coding: Option<HeaderValue>,
     pub(super) accept: Option<HeaderValue>,
 }
 
 impl Sent {
+    /// The path, without the query.
+    pub(super) fn path(&self) -> &str {
+        self.target.as_ref().map_or("", PathAndQuery::path)
+    }
+
     fn target(&self) -> &str {
         self.target.as_ref().map_or("", PathAndQuery::as_str)
     }
@@ -182,12 +194,46 @@ impl Sent {
 
     fn texts(&self) -> impl Iterator<Item = &[u8]> {
         let fields = self.fields.iter();
-        let known = [&self.authorization, &self.media_type, &self.accept];
+        let known = [
+            &self.authorization,
+            &self.referer,
+            &self.media_type,
+            &self.accept,
+        ];
         let fields = fields.chain(known.into_iter().flatten());
         let fields = fields.map(HeaderValue::as_bytes);
         [self.target().as_bytes(), &self.body]
             .into_iter()
             .chain(fields)
+    }
+
+    /// The mark in the URL of the page that made the request ([`MARK`]).
+    pub(super) fn mark(&self) -> Option<String> {
+        let url = self.referer.as_ref()?.as_bytes();
+        let query = memchr::memchr(b'?', url).and_then(|at| url.get(at + 1..))?;
+        let end = memchr::memchr(b'#', query).unwrap_or(query.len());
+        let params = Params::survey(query.get(..end)?, MOST_NAMED).ok()?;
+        params.all(MARK).next().map(|pair| pair.value().to_owned())
+    }
+
+    /// The clients and redirect URIs in the query, and in the form or the JSON object of the body.
+    pub(super) fn named(&self) -> Named {
+        let (_, query) = self.target().split_once('?').unwrap_or_default();
+        let mut named = Named::default();
+        if let Some(serde_json::Value::Object(members)) = json::parse(&self.body) {
+            for (name, value) in &members {
+                named.add(name, value.as_str().unwrap_or_default());
+            }
+        } else if let Ok(form) = Params::survey(&self.body, MOST_NAMED) {
+            form.iter()
+                .for_each(|pair| named.add(pair.name(), pair.value()));
+        }
+        if let Ok(query) = Params::survey(query.as_bytes(), MOST_NAMED) {
+            query
+                .iter()
+                .for_each(|pair| named.add(pair.name(), pair.value()));
+        }
+        named
     }
 
     /// Whether it may contain the handle of a sign-in.
@@ -201,5 +247,26 @@ impl Sent {
         let texts = self.texts().take(if in_fields { usize::MAX } else { 2 });
         let found = texts.filter_map(|text| key.find_all(Purpose::State, text, MOST));
         found.flatten().collect()
+    }
+}
+
+/// The most parameters in which names are looked for.
+const MOST_NAMED: usize = 128;
+
+/// The clients and redirect URIs that a request names.
+#[derive(Default)]
+pub(super) struct Named {
+    pub(super) clients: Vec<String>,
+    pub(super) redirects: Vec<String>,
+}
+
+impl Named {
+    fn add(&mut self, name: &str, value: &str) {
+        match name {
+            _ if value.is_empty() => {}
+            "client_id" => self.clients.push(value.to_owned()),
+            "redirect_uri" => self.redirects.push(value.to_owned()),
+            _ => {}
+        }
     }
 }

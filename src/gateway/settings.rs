@@ -1,7 +1,7 @@
 //! The settings of the gateway for one upstream.
 
 use crate::policy::{Mode, Rules};
-use crate::route::{Endpoints, RoutePolicy, Territory};
+use crate::route::{CodeInJson, Endpoints, RoutePolicy, Territory};
 
 /// The settings of the gateway for one upstream.
 #[derive(Debug, Clone, PartialEq)]
@@ -23,6 +23,9 @@ pub struct Settings {
     /// The rules of the clients.
     pub rules: Rules,
     pub entry: Entry,
+    pub correlation: Correlation,
+    /// The JSON answers with codes.
+    pub code_in_json: Vec<CodeInJson>,
     pub browser_binding: BrowserBinding,
     pub to_upstream: ToUpstream,
     /// Whether server metadata is rewritten to describe what the gate enforces.
@@ -50,6 +53,15 @@ pub enum Entry {
     Redirect,
     /// No redirect: the request is rewritten and forwarded.
     Rewrite,
+}
+
+/// How an answer of the upstream is recognised as that of a sign-in (`correlation`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Correlation {
+    /// By its `state`.
+    State,
+    /// By a cookie of the browser: the client's `state` does not reach the server, or not unchanged.
+    Cookie,
 }
 
 /// The treatment of a sign-in that continues in another browser (`browser_binding`).

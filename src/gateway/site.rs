@@ -15,7 +15,7 @@ use crate::policy::Namesake;
 use crate::store::Store;
 use crate::upstream::{self, Connector};
 
-use super::settings::{BrowserBinding, Settings};
+use super::settings::{BrowserBinding, Correlation, Settings};
 
 pub(crate) use state::SiteState;
 
@@ -42,6 +42,7 @@ impl Destination {
 
 /// The configuration of one upstream, shared by all workers.
 #[derive(Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 pub(crate) struct Site {
     pub settings: Settings,
     /// The destination of its requests. While this `Arc` stays the same, workers keep their connections.
@@ -66,6 +67,8 @@ pub(crate) struct Site {
     pub reads_cookie: bool,
     /// Whether requests may have cookies with clients' states.
     pub reads_states: bool,
+    /// Whether requests may have cookies with handles.
+    pub reads_flows: bool,
 }
 
 impl Site {
@@ -87,6 +90,7 @@ impl Site {
             observes_only: settings.rules.observes_only(),
             reads_cookie: settings.browser_binding != BrowserBinding::Off,
             reads_states: store.spills(),
+            reads_flows: settings.correlation == Correlation::Cookie,
             settings,
             destination,
             state,
@@ -109,6 +113,7 @@ impl Site {
         self.observes_only = self.settings.rules.observes_only();
         self.reads_cookie |= earlier.reads_cookie;
         self.reads_states |= earlier.reads_states;
+        self.reads_flows |= earlier.reads_flows;
         self
     }
 

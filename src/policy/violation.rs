@@ -71,6 +71,12 @@ pub(crate) enum Violation {
          the browser keeps no cookies, or it began many at once; begin again, or let the client send a shorter state"
     )]
     StateLost,
+    /// The browser does not have the cookie of the sign-in (`correlation = "cookie"`).
+    #[error(
+        "the browser sent no cookie of this sign-in: it keeps no cookies here (a page in a frame of another site), or it began \
+         many sign-ins at once; begin again in a window of its own"
+    )]
+    CookieLost,
     /// No `code_verifier` for a recorded challenge.
     #[error("code_verifier is missing (RFC 7636 section 4.5)")]
     MissingVerifier,
@@ -241,6 +247,7 @@ impl Violation {
             Self::ExpiredSignIn => ("expired_sign_in", InvalidRequest),
             Self::BrowserMismatch => ("browser_mismatch", InvalidRequest),
             Self::StateLost => ("state_lost", InvalidRequest),
+            Self::CookieLost => ("cookie_lost", InvalidRequest),
             Self::MissingVerifier => ("missing_verifier", InvalidGrant),
             Self::MalformedVerifier(_) => ("malformed_verifier", InvalidGrant),
             Self::VerifierMismatch => ("verifier_mismatch", InvalidGrant),
@@ -314,6 +321,7 @@ impl Violation {
             | Self::ExpiredSignIn
             | Self::BrowserMismatch
             | Self::StateLost
+            | Self::CookieLost
             | Self::MissingVerifier
             | Self::VerifierMismatch
             | Self::UnexpectedVerifier

@@ -103,6 +103,11 @@ impl MemoryStore {
         self.clock.now()
     }
 
+    /// How long a sign-in that begins now lasts.
+    pub(crate) fn lifetime(&self) -> Duration {
+        self.tables.settings.load().pending
+    }
+
     /// Changes the settings. Existing records keep their deadlines. If there are more than the new limits allow, new ones are
     /// refused until there is room.
     pub(crate) fn configure(&self, settings: &Settings) {

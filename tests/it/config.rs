@@ -228,9 +228,12 @@ fn the_json_schema_accepts_what_check_accepts() {
         .replace("/run/secrets/seal", key.to_str().unwrap());
     let with_a_date = every_key.replace("\"2027-03-31\"", "2027-03-31");
     let reserved = every_key.replace(
+        "[upstream.pkce]\n",
+        "[upstream.pkce]\nrequest_objects = \"deny\"\ndevice = \"off\"\n",
+    );
+    let reserved = reserved.replace(
         "[upstream.metadata]\n",
-        "correlation = \"state\"\nrequest_objects = \"deny\"\ndevice = \"off\"\ncode_in_json = []\n\
-         [upstream.metadata]\nsynthesize = false\n",
+        "[upstream.metadata]\nsynthesize = false\n",
     );
     let folder = scratch();
     let mut files = vec![
@@ -300,8 +303,6 @@ fn the_json_schema_refuses_unknown_keys_wrong_types_and_keys_of_later_versions()
             "$.server.tls not",
             "$.upstream[0].endpoints.pushed_authorization_request const",
             "$.upstream[0].metadata.synthesize const",
-            "$.upstream[0].pkce.code_in_json const",
-            "$.upstream[0].pkce.correlation const",
             "$.upstream[0].pkce.promote not",
             "$.upstream[0].pkce.request_objects const",
             "$.upstream[0].pkce.response_modes[1] enum",

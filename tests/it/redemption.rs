@@ -1,6 +1,7 @@
 //! Complete sign-ins, with an upstream that issues a code and a token for every request. Every
 //! [`Rig`](crate::support::rig::Rig) checks for redemptions that the test did not announce.
 
+mod applications;
 mod browsers;
 mod client;
 mod codes;
@@ -11,6 +12,7 @@ mod errors;
 mod exceptions;
 mod foretold;
 mod grants;
+mod json_codes;
 mod long_states;
 mod media_types;
 mod once;

@@ -14,6 +14,10 @@ pub trait Carrier: Send + Sync {
     fn target(&self) -> Cow<'_, str>;
     /// The whole URL that it leads to.
     fn url(&self) -> Cow<'_, str>;
+    /// Whether it is a URL. If not, its value is the code itself.
+    fn has_url(&self) -> bool {
+        true
+    }
     /// Reads its parameters.
     fn read(&self, ours: Ours<'_>) -> Carried;
     /// Rewrites it with the client's own state, and a handle in place of the code.
@@ -25,14 +29,16 @@ pub trait Carrier: Send + Sync {
 pub enum Rewritten {
     /// The value of the `Location`.
     Location(Vec<u8>),
-    /// The whole body.
+    /// The whole body, an HTML page.
     Body(Vec<u8>),
+    /// The whole body, a JSON document.
+    Document(Vec<u8>),
 }
 
 impl Rewritten {
     pub fn bytes(&self) -> &[u8] {
         match self {
-            Self::Location(bytes) | Self::Body(bytes) => bytes,
+            Self::Location(bytes) | Self::Body(bytes) | Self::Document(bytes) => bytes,
         }
     }
 }

@@ -108,13 +108,11 @@ fn reserved_keys_are_refused_unless_they_have_their_present_value() {
         ],
     );
     check_upstream(
-        "[upstream.pkce]\ncorrelation = \"cookie\"\ncode_in_json = [{ path = \"/a\" }]\npromote = 1",
+        "[upstream.pkce]\nrequest_objects = \"read\"\npromote = 1",
         &[
-            "2:15 error: `upstream.pkce.correlation` is not supported in this version | \
-             comes with a later version | write \"state\", or remove it",
-            "3:16 error: `upstream.pkce.code_in_json` is not supported in this version | \
-             comes with a later version | write [], or remove it",
-            "4:11 error: `upstream.pkce.promote` is not supported in this version | \
+            "2:19 error: `upstream.pkce.request_objects` is not supported in this version | \
+             comes with a later version | write \"deny\", or remove it",
+            "3:11 error: `upstream.pkce.promote` is not supported in this version | \
              comes with a later version | remove it",
         ],
     );
@@ -123,8 +121,7 @@ fn reserved_keys_are_refused_unless_they_have_their_present_value() {
         &[],
     );
     check_upstream(
-        "[upstream.pkce]\ncorrelation = \"state\"\nrequest_objects = \"deny\"\ndevice = \"off\"\n\
-         code_in_json = []\n[upstream.metadata]\nsynthesize = false",
+        "[upstream.pkce]\nrequest_objects = \"deny\"\ndevice = \"off\"\n[upstream.metadata]\nsynthesize = false",
         &[],
     );
     check_upstream(

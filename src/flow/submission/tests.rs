@@ -252,7 +252,7 @@ fn only_a_pure_request_may_become_a_redirect() {
     assert!(!read("", Some("response_type=code&p=1")).is_pure_request(&own));
     let posted = read("p=1", Some("response_type=code&code_challenge=x"));
     assert!(posted.is_pure_request(&own));
-    let entry = String::from_utf8(posted.entry_query(Part::Form, &handle())).unwrap();
+    let entry = String::from_utf8(posted.entry_query(Part::Form, Sign::State(&handle()))).unwrap();
     let state = handle().expose().to_owned();
     assert_eq!(entry, format!("p=1&response_type=code&state={state}"));
 }
@@ -262,13 +262,17 @@ fn the_redirect_has_no_pkce_and_the_handle_as_state() {
     let query = format!(
         "response_type=code&state=a%26b&code_challenge={CHALLENGE}&code_challenge_method=S256&scope=a+b"
     );
-    let entry = String::from_utf8(read(&query, None).entry_query(Part::Query, &handle())).unwrap();
+    let entry =
+        String::from_utf8(read(&query, None).entry_query(Part::Query, Sign::State(&handle())))
+            .unwrap();
     assert_eq!(
         entry,
         format!("response_type=code&state={}&scope=a+b", handle().expose())
     );
-    let without =
-        String::from_utf8(read("client_id=a", None).entry_query(Part::Query, &handle())).unwrap();
+    let without = String::from_utf8(
+        read("client_id=a", None).entry_query(Part::Query, Sign::State(&handle())),
+    )
+    .unwrap();
     assert_eq!(without, format!("client_id=a&state={}", handle().expose()));
 }
 
@@ -280,7 +284,8 @@ fn the_upstream_sees_the_handle_and_pkce_as_configured() {
         Some("ok=1&state=x&code_challenge=&password=%E9"),
     );
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
-    let forward = submission.towards_upstream(&handle, None, Towards::Forward(&challenge));
+    let forward =
+        submission.towards_upstream(Sign::State(&handle), None, Towards::Forward(&challenge));
     let state = handle.expose();
     assert_eq!(
         text(forward.query),
@@ -292,7 +297,7 @@ fn the_upstream_sees_the_handle_and_pkce_as_configured() {
         text(forward.form.unwrap()),
         format!("ok=1&state={state}&code_challenge={CHALLENGE}&password=%E9")
     );
-    let strip = submission.towards_upstream(&handle, None, Towards::Strip);
+    let strip = submission.towards_upstream(Sign::State(&handle), None, Towards::Strip);
     assert_eq!(
         text(strip.query),
         format!("client_id=app&state={state}&scope=a+b")
@@ -302,7 +307,7 @@ fn the_upstream_sees_the_handle_and_pkce_as_configured() {
         format!("ok=1&state={state}&password=%E9")
     );
     let fresh = read("response_type=code", None).towards_upstream(
-        &handle,
+        Sign::State(&handle),
         Some(Part::Query),
         Towards::Strip,
     );

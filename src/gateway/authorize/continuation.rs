@@ -1,8 +1,9 @@
-//! Requests that carry a handle in `state`: they continue a sign-in (step 2 of the crate documentation).
+//! Requests that continue a sign-in (step 2 of the crate documentation): they carry its handle in `state`, or name its cookie.
 
 use http::{Response, StatusCode};
 
-use crate::flow::{ClientState, Handle, PendingAuthorization, Submission};
+use crate::flow::submission::Sign;
+use crate::flow::{ClientState, PendingAuthorization, Submission};
 use crate::oauth::error::AuthorizationError;
 use crate::oauth::{ErrorCode, RedirectUri, ResponseMode};
 use crate::policy::{Rule, Violation};
@@ -17,14 +18,15 @@ use crate::gateway::registered::registered;
 use crate::gateway::{browser, reply};
 use crate::http::body::Body;
 
-/// Handles a request with a handle: forwards it if the sign-in is live and the request matches its record.
+/// Handles such a request: forwards it if the sign-in is live and the request matches its record.
 pub(super) async fn continuation(
     exchange: &Exchange<'_>,
     request: Received,
     submission: &Submission<'_>,
-    handle: &Handle,
+    sign: Sign<'_>,
     heard: &Heard,
 ) -> Response<Body> {
+    let handle = sign.handle();
     let accept = request.accept();
     let record = match exchange.store().pending(&handle.into()).await {
         Ok(Pending::Live(record)) => record,
@@ -63,7 +65,7 @@ pub(super) async fn continuation(
     match exchange.decide_on(rule, request, violation, &names.unwrap_or_default()) {
         Ok(cleared) => {
             let sign_in = SignIn {
-                handle,
+                sign,
                 record: &record,
                 browser: now,
             };

@@ -4,7 +4,7 @@ use http::Response;
 use http::header::{self, HeaderValue};
 
 use crate::clock;
-use crate::flow::submission::Part;
+use crate::flow::submission::{Part, Sign};
 use crate::flow::{Key, PendingAuthorization, Submission};
 use crate::policy::{Cleared, nothing_to_judge};
 use crate::store::{Held, Place, StoreError};
@@ -18,8 +18,8 @@ use super::unreadable::doubtful;
 use crate::gateway::browser::Tie;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
-use crate::gateway::settings::Entry;
-use crate::gateway::{browser, reply};
+use crate::gateway::settings::{Correlation, Entry};
+use crate::gateway::{browser, reply, sign_in_cookies};
 use crate::http::body::Body;
 
 /// Judges a fresh request, stores it, and redirects or forwards it.
@@ -115,17 +115,33 @@ async fn enter(
         Err(error) => return Box::pin(fresh_unavailable(exchange, fresh, error, request)).await,
     };
     let mut states = request.states.clone();
-    let mut cookies = match spilled.map(|spilled| states.add(&spilled, clock::wall())) {
+    let now = clock::wall();
+    let kept = spilled.map(|kept| states.add(&kept.handle, &kept.sealed, kept.lifetime, now));
+    let mut cookies = match kept {
         Some(None) => return Box::pin(state_too_long(exchange, fresh, request)).await,
         Some(Some(set)) => set,
         None => Vec::new(),
+    };
+    let mark = sign_in_cookies::name(&handle);
+    let sign = match exchange.site.settings.correlation {
+        Correlation::State => Sign::State(&handle),
+        Correlation::Cookie => {
+            let mut flows = request.flows.clone();
+            let lifetime = exchange.store().lifetime();
+            let set = flows.add(&handle, handle.expose(), lifetime, now);
+            cookies.extend(set.unwrap_or_default());
+            Sign::Mark {
+                handle: &handle,
+                mark: &mark,
+            }
+        }
     };
     cookies.extend(
         tie.set_cookie
             .and_then(|set| HeaderValue::try_from(set).ok()),
     );
     if redirects {
-        let query = fresh.submission.entry_query(fresh.part, &handle);
+        let query = fresh.submission.entry_query(fresh.part, sign);
         let location = [request.path().as_bytes(), b"?", &query].concat();
         // A form may be too long for a request target, or not ASCII. Then it is forwarded instead.
         let fits = location.len() <= exchange.snapshot.limits.uri_bytes && location.is_ascii();
@@ -138,7 +154,7 @@ async fn enter(
         }
     }
     let sign_in = SignIn {
-        handle: &handle,
+        sign,
         record: pending,
         browser: exchange.browser(&request.headers),
     };

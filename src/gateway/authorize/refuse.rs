@@ -17,7 +17,7 @@ use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
 use crate::gateway::registered::registered;
 use crate::gateway::reply;
-use crate::gateway::state_cookie::LONGEST_STATE;
+use crate::gateway::sign_in_cookies::LONGEST_STATE;
 use crate::gateway::subject::About;
 use crate::http::body::Body;
 

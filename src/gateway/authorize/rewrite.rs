@@ -1,10 +1,10 @@
 //! Rewrites a request for the upstream: every `state` becomes the handle.
 
 use http::uri::InvalidUri;
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::flow::submission::{Part, Towards};
-use crate::flow::{Handle, PendingAuthorization, Submission};
+use crate::flow::submission::{Part, Sign, Towards};
+use crate::flow::{PendingAuthorization, Submission};
 use crate::gateway::browser;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
@@ -18,13 +18,13 @@ use super::pass::pass_from;
 
 /// The sign-in that a request begins or continues.
 pub(super) struct SignIn<'s> {
-    pub(super) handle: &'s Handle,
+    pub(super) sign: Sign<'s>,
     pub(super) record: &'s PendingAuthorization,
     /// The digest of the cookie in the request.
     pub(super) browser: Option<Digest>,
 }
 
-/// Forwards the request with the handle in every `state`, and with the PKCE parameters that `to_upstream` says.
+/// Forwards the request with the handle in every `state` if that is the sign, and with the PKCE parameters that `to_upstream` says.
 pub(super) async fn rewritten(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
@@ -32,14 +32,14 @@ pub(super) async fn rewritten(
     sign_in: SignIn<'_>,
     fresh: Option<Part>,
 ) -> Response<Body> {
-    let SignIn { handle, record, .. } = sign_in;
+    let SignIn { sign, record, .. } = sign_in;
     let challenge = record.challenge.as_ref().and_then(CodeChallenge::useful);
     let towards = match (exchange.site.settings.to_upstream, challenge) {
         (ToUpstream::Strip, _) => Towards::Strip,
         (ToUpstream::Forward, Some(challenge)) => Towards::Forward(challenge),
         (ToUpstream::Forward, None) => Towards::AsSent,
     };
-    let parts = submission.towards_upstream(handle, fresh, towards);
+    let parts = submission.towards_upstream(sign, fresh, towards);
     let accept = cleared.get().accept();
     let cleared = cleared.amend(|request| {
         if request.target.query().is_some() || !parts.query.is_empty() {
@@ -59,7 +59,25 @@ pub(super) async fn rewritten(
         exchange.refuse(&violation, &names);
         return exchange.page(StatusCode::BAD_REQUEST, &violation, accept.as_ref());
     };
-    let begun = fresh.map(|_| handle.into());
     let browser = browser::of(exchange, record, sign_in.browser);
-    pass_from(exchange, cleared, begun, Some(handle), browser).await
+    match sign {
+        Sign::State(handle) => {
+            let begun = fresh.map(|_| handle.into());
+            pass_from(exchange, cleared, begun, Some(handle), browser).await
+        }
+        Sign::Mark { handle, .. } => {
+            let begun = Some(handle.into());
+            let mut response = pass_from(exchange, cleared, begun, None, browser).await;
+            show_mark(&mut response);
+            response
+        }
+    }
+}
+
+/// Lets requests of this page tell the gate its URL, and so the mark in it: with two tabs, cookies alone would not tell which of
+/// them a request comes from. Other sites see as little as under `no-referrer`.
+fn show_mark(response: &mut Response<Body>) {
+    let same_origin = HeaderValue::from_static("same-origin");
+    let headers = response.headers_mut();
+    headers.insert(header::REFERRER_POLICY, same_origin);
 }

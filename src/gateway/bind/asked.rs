@@ -40,6 +40,11 @@ impl Asked<'_> {
         self.begun.clone().or_else(|| handle.map(Key::from))
     }
 
+    /// The sign-in that the request began or continued.
+    pub(super) fn own(&self) -> Option<Key> {
+        self.begun.clone().or_else(|| self.handle.map(Key::from))
+    }
+
     /// The rule for an answer that belongs to a sign-in of `client`. If the request may be an authorization request of another
     /// client, on any path, the stricter rule of the two applies: the sign-in of a lax client must not be a way around the rule
     /// of another one.

@@ -4,12 +4,14 @@ use bytes::Bytes;
 use http::header::HeaderName;
 use http::{Response, header};
 
+use crate::answer::carrier::Carrier;
+use crate::answer::carrier::document::{Document, Found};
 use crate::flow::handle;
 use crate::spelling::shortcuts::{may_be_answer, may_hold_handle, may_name_token};
 use crate::spelling::{any_layer, is_word, says};
 use crate::telemetry::Event;
 
-use super::asked::Asked;
+use super::asked::{Asked, Unsafe};
 use crate::gateway::exchange::Exchange;
 use crate::http::body::{Body, Peeked};
 
@@ -20,6 +22,32 @@ pub(super) struct Page {
     pub(super) text: Bytes,
     pub(super) extent: Extent,
 }
+
+/// The JSON documents with a code at a place that is configured for the path of the request. `Err`: the body cannot be read as
+/// clients may read it.
+pub(super) fn documents<'p>(
+    exchange: &Exchange<'_>,
+    asked: &Asked<'_>,
+    response: &Response<Body>,
+    page: &'p Page,
+) -> Result<Vec<Box<dyn Carrier + 'p>>, Unsafe<'static>> {
+    let places = &exchange.site.settings.code_in_json;
+    let path = asked.sent.path();
+    let is_json = kinds(response).any(|kind| says(kind, b"json"));
+    let mut found: Vec<Box<dyn Carrier>> = Vec::new();
+    for place in places.iter().filter(|place| place.is_at(path)) {
+        match Document::find(&page.text, &place.pointer, is_json) {
+            _ if page.extent == Extent::Sealed => return Err(Unsafe::stray(UNREADABLE)),
+            Found::Unreadable => return Err(Unsafe::stray(UNREADABLE)),
+            Found::Document(document) => found.push(Box::new(document)),
+            Found::Nothing => {}
+        }
+    }
+    Ok(found)
+}
+
+const UNREADABLE: &str =
+    "a JSON document that cannot be read without doubt, where one with a code is expected";
 
 /// How much of a body was read.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -56,7 +84,8 @@ pub(super) async fn page(
     asked: &Asked<'_>,
     response: &mut Response<Body>,
 ) -> Page {
-    if http_body::Body::is_end_stream(response.body()) || !may_carry(asked, response) {
+    let may_carry = may_carry(asked, response) || exchange.has_code_in_json(asked.sent.path());
+    if http_body::Body::is_end_stream(response.body()) || !may_carry {
         return Page::default();
     }
     if is_encoded(response) {
@@ -135,10 +164,16 @@ fn may_carry(asked: &Asked<'_>, response: &Response<Body>) -> bool {
 }
 
 /// Whether an answer contains neither a carrier nor a handle. A quick test, which decides for most answers.
-pub(super) fn says_nothing(asked: &Asked<'_>, response: &Response<Body>, page: &Page) -> bool {
+pub(super) fn says_nothing(
+    exchange: &Exchange<'_>,
+    asked: &Asked<'_>,
+    response: &Response<Body>,
+    page: &Page,
+) -> bool {
     let is_redirect =
         response.status().is_redirection() && response.headers().contains_key(header::LOCATION);
     !is_redirect
+        && !exchange.has_code_in_json(asked.sent.path())
         && page.extent != Extent::Sealed
         && !may_be_answer(&page.text)
         && !may_hold(asked, &page.text)

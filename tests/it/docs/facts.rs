@@ -223,7 +223,8 @@ fn the_manual_lists_the_commands_and_their_options() {
 fn the_manual_states_the_tested_versions() {
     let node: serde_json::Value =
         serde_json::from_str(&read("tests/servers/package.json")).expect("JSON");
-    let python = read("tests/servers/requirements.txt");
+    let python = ["requirements.txt", "home-assistant.txt"];
+    let python = python.map(|list| read(&format!("tests/servers/{list}")));
     let page = read("docs/src/tested-with.md");
     let rows = ["## Servers", "## Clients"].map(|heading| section(&page, heading).lines());
     let mut checked = 0;
@@ -238,12 +239,12 @@ fn the_manual_states_the_tested_versions() {
         let tested = node["dependencies"][name] == version
             // Debian's packages are not pinned.
             || row.contains("from Debian")
-            || python.lines().any(|line| {
+            || python.iter().flat_map(|list| list.lines()).any(|line| {
                 let (package, pinned) = line.split_once("==").unwrap_or_default();
                 package.split('[').next() == Some(name) && pinned == version
             });
         assert!(tested, "{name} {version}");
         checked += 1;
     }
-    assert_eq!(checked, 14);
+    assert_eq!(checked, 15);
 }

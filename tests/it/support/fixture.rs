@@ -15,13 +15,21 @@ pub(crate) const HINT: &str = "run tests/run, which installs what the tests need
 const DOORKEEPER: &str = "/usr/share/ruby-doorkeeper";
 
 /// The programs that drive Chromium.
-const BROWSER: [&str; 2] = ["browser/scenarios.mjs", "clients/oidc-client-ts.mjs"];
+const BROWSER: [&str; 3] = [
+    "browser/scenarios.mjs",
+    "browser/home_assistant.mjs",
+    "clients/oidc-client-ts.mjs",
+];
 
 /// A program in JavaScript, Python, Ruby or Go, by the path of its source below `tests/`.
 pub(crate) fn program(path: &str) -> Command {
     let tests = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests");
     let source = tests.join(path);
-    let venv = tests.join("servers/.venv");
+    // Its pinned packages do not go with those of the others.
+    let venv = match path {
+        "servers/home_assistant.py" => tests.join("servers/.home-assistant"),
+        _ => tests.join("servers/.venv"),
+    };
     let language = source.extension().and_then(OsStr::to_str);
     let (program, installed) = match language {
         Some("py") => (venv.join("bin/python"), venv.join(".installed")),

@@ -69,6 +69,11 @@ pub(crate) static OAUTH2_MOCK_SERVER: Target = Target {
     response_mode: None,
 };
 
+pub(crate) static HOME_ASSISTANT: Target = Target {
+    profile: &HOME_ASSISTANT_PROFILE,
+    response_mode: None,
+};
+
 /// oidc-provider in another process, whose public URL is that of a [`super::front::Front`].
 pub(crate) static OIDC_PROVIDER_BEHIND_TLS: Target = Target {
     profile: &OIDC_PROVIDER_BEHIND_TLS_PROFILE,
@@ -145,6 +150,16 @@ static DOORKEEPER_PROFILE: Profile = Profile {
     token: &["/oauth/token"],
     metadata: "/.well-known/oauth-authorization-server",
     other_client: ("conf", "sekrit"),
+    tls: false,
+    running: OnceLock::new(),
+};
+
+static HOME_ASSISTANT_PROFILE: Profile = Profile {
+    program: "servers/home_assistant.py",
+    authorization: &["/auth/authorize"],
+    token: &["/auth/token"],
+    metadata: "/.well-known/oauth-authorization-server",
+    other_client: ("http://127.0.0.1:1/", ""),
     tls: false,
     running: OnceLock::new(),
 };

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::{Received, json as json_reply, reply};
 use crate::support::params::{Params, s256, unguessable};
@@ -35,6 +35,8 @@ pub(crate) enum Shape {
     Refresh,
     /// A login page that posts to its own URL; any POST gets a code.
     Login,
+    /// A page that is an application. It posts JSON to `/app/flow` ([`Server::app`]).
+    App,
 }
 
 /// A request that contained a code.
@@ -74,6 +76,8 @@ impl Server {
         let path = text(&decoded(received.path().as_bytes())).to_ascii_lowercase();
         if self.note(received) {
             self.token()
+        } else if path.starts_with("/app/flow") {
+            self.app(received)
         } else if path.contains("authorize") {
             self.authorize(received)
         } else if path.contains("token") {
@@ -175,8 +179,31 @@ impl Server {
                         <input name=user><input name=password type=password><button>Sign in</button></form>";
             return html(page);
         }
+        if self.shape == Shape::App {
+            return html("<!doctype html><script src=/app.js></script>");
+        }
         let code = self.issue(&params);
         self.response(&params, &code)
+    }
+
+    /// Steps of an application's login, each a JSON object with the `nonce` of the authorization request that the user sees. With
+    /// a `password` the answer has a code in `result`; with `url` it has the URL of the authorization response there.
+    fn app(&mut self, received: &Received) -> Vec<u8> {
+        let step: Value = serde_json::from_slice(&received.content()).unwrap_or_default();
+        if step.get("password").is_none() {
+            return json_reply("200 OK", &json!({ "type": "form", "errors": null }));
+        }
+        let is_this = |params: &&Params| params.get("nonce") == step["nonce"].as_str();
+        let params = self.sign_ins.values().find(is_this).cloned();
+        let params = params.expect("an authorization request with this nonce");
+        let code = self.issue(&params);
+        let result = if step.get("url").is_some() {
+            response_url(&params, &code)
+        } else {
+            code
+        };
+        let fields = [("Content-Type", "application/json")];
+        reply("200 OK", &fields, app_answer(&result).as_bytes())
     }
 
     fn issue(&mut self, params: &Params) -> String {
@@ -210,7 +237,7 @@ impl Server {
             (Shape::AsAsked, Some("form_post")) => Shape::FormPost,
             (Shape::AsAsked, Some("fragment")) => Shape::Fragment(302),
             (Shape::AsAsked, None) if hybrid => Shape::Fragment(302),
-            (Shape::AsAsked | Shape::Login, _) => Shape::Query(302),
+            (Shape::AsAsked | Shape::Login | Shape::App, _) => Shape::Query(302),
             (shape, _) => shape,
         };
         let query = if target.contains('?') { '&' } else { '?' };
@@ -240,9 +267,24 @@ impl Server {
             )),
             Shape::Script => html(&format!("<script>location.replace(\"{url}\")</script>")),
             Shape::Refresh => reply("200 OK", &[("Refresh", &format!("0;url={url}"))], b""),
-            Shape::AsAsked | Shape::Login => unreachable!("decided above"),
+            Shape::AsAsked | Shape::Login | Shape::App => unreachable!("decided above"),
         }
     }
+}
+
+/// The answer to the last step of an application's login, in an unusual spelling.
+pub(crate) fn app_answer(result: &str) -> String {
+    let result = result.replace('/', "\\/");
+    format!(
+        "{{ \"version\":1.0, \"name\":\"caf\\u00e9\",\t\"type\" : \"create_entry\",\n \"result\" : \"{result}\" , \"context\":{{}} }}\n"
+    )
+}
+
+fn response_url(params: &Params, code: &str) -> String {
+    let target = params.get("redirect_uri").unwrap_or_default();
+    let state = params.get("state").unwrap_or_default();
+    let answer = Params::default().with("code", code).with("state", state);
+    format!("{target}?{}", answer.encoded())
 }
 
 fn html(page: &str) -> Vec<u8> {

@@ -1,6 +1,7 @@
-//! Cookies with the states of clients that are too long for the handles of a sealed store ([`crate::store::Spilled`]): one for
-//! each sign-in, encrypted for that sign-in. The gate takes them out of every request before anything else reads it, so they
-//! never reach the upstream.
+//! Cookies of one sign-in each, of two kinds ([`Kind`]). The gate takes them out of every request before anything else reads it,
+//! so they never reach the upstream.
+
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,39 +9,70 @@ use http::{HeaderMap, HeaderValue};
 
 use crate::flow::Handle;
 use crate::http::headers;
-use crate::store::Spilled;
 
 /// How long a cookie is kept after the answer, in seconds: a user may go Back, and the same sign-in yields another code.
 const AFTER_ANSWER: u64 = 60;
 /// The longest `Set-Cookie` value, in bytes. Browsers ignore a cookie that is longer (RFC 6265bis section 5.6, which does not
 /// count the attributes).
 const LONGEST: usize = 4096;
-/// The most cookies of this kind that a browser keeps, and the bytes of all of them in a request. Many servers in front of a
-/// gate accept 8 KiB of cookies, and refuse every request with more.
+/// The most cookies of one kind that a browser keeps.
 const MOST: usize = 8;
-const MOST_BYTES: usize = 6144;
 /// The most `Set-Cookie` values of one answer, for a request with many forged cookies.
 const MOST_SET: usize = 2 * MOST;
 
-/// The longest state, in bytes, that fits into such a cookie, rounded down.
+/// The longest state, in bytes, that fits into a cookie, rounded down.
 pub(super) const LONGEST_STATE: usize = 2900;
 
-/// The beginning of their names. With `https` the browser accepts them from this very host only.
-const fn prefix(is_https: bool) -> &'static str {
-    if is_https {
-        "__Host-pkce-gate-state-"
-    } else {
-        "pkce-gate-state-"
+/// What a cookie has.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The client's state, encrypted for the sign-in, if it is too long for the handle of a sealed store
+    /// ([`crate::store::Spilled`]).
+    #[default]
+    State,
+    /// The handle of the sign-in (`correlation = "cookie"`).
+    Handle,
+}
+
+impl Kind {
+    /// The beginning of their names. With `https` the browser accepts them from this very host only.
+    const fn prefix(self, is_https: bool) -> &'static str {
+        match (self, is_https) {
+            (Self::State, true) => "__Host-pkce-gate-state-",
+            (Self::State, false) => "pkce-gate-state-",
+            (Self::Handle, true) => "__Host-pkce-gate-flow-",
+            (Self::Handle, false) => "pkce-gate-flow-",
+        }
+    }
+
+    /// The most bytes of all of them in a request. Many servers in front of a gate accept 8 KiB of cookies, and refuse every
+    /// request with more.
+    const fn most_bytes(self) -> usize {
+        match self {
+            Self::State => 6144,
+            Self::Handle => 1792,
+        }
+    }
+
+    /// A state goes cross-site as well: a server may end the sign-in in a POST that another site made (a login elsewhere, with
+    /// form_post). Without TLS, browsers accept no such cookie. A handle does not: pages of other sites, and frames in them,
+    /// neither begin a sign-in of this browser nor continue one.
+    const fn site(self, is_https: bool) -> &'static str {
+        match (self, is_https) {
+            (Self::State, true) => "Secure; SameSite=None",
+            (Self::Handle, true) => "Secure; SameSite=Lax",
+            (Self::State | Self::Handle, false) => "SameSite=Lax",
+        }
     }
 }
 
-/// The value of such a cookie: `ENDS.SEALED`, and `ENDS~SEALED` after the answer. Nothing but the encryption of `SEALED` proves
-/// that the gate wrote it; the rest only says how long this browser keeps it.
+/// The value of such a cookie: `ENDS.TEXT`, and `ENDS~TEXT` after the answer. Nothing but the text itself (an encrypted state, a
+/// handle) proves that the gate wrote it; the rest only says how long this browser keeps it.
 struct Value<'v> {
     /// When the sign-in ends, in seconds since 1970.
     ends: u64,
     is_answered: bool,
-    sealed: &'v str,
+    text: &'v str,
 }
 
 impl<'v> Value<'v> {
@@ -49,30 +81,32 @@ impl<'v> Value<'v> {
         Some(Self {
             ends: ends.parse().ok()?,
             is_answered: rest.starts_with('~'),
-            sealed: rest.get(1..)?,
+            text: rest.get(1..)?,
         })
     }
 
     fn write(&self) -> String {
         let answered = if self.is_answered { '~' } else { '.' };
-        format!("{}{answered}{}", self.ends, self.sealed)
+        format!("{}{answered}{}", self.ends, self.text)
     }
 }
 
-/// The cookies of this kind in a request, in its order: browsers send the oldest one first (RFC 6265 section 5.4).
+/// The cookies of one kind in a request, in its order: browsers send the oldest one first (RFC 6265 section 5.4).
 #[derive(Clone, Default)]
-pub(super) struct StateCookies {
+pub(super) struct SignInCookies {
+    kind: Kind,
     is_https: bool,
     /// Names and values.
     found: Vec<(Box<str>, Box<str>)>,
 }
 
-impl StateCookies {
+impl SignInCookies {
     /// Takes them out of a request, and everything else whose name begins like theirs.
-    pub(super) fn take(headers: &mut HeaderMap, is_https: bool) -> Self {
-        let is_one = |name: &str| name.starts_with(prefix(is_https));
+    pub(super) fn take(headers: &mut HeaderMap, kind: Kind, is_https: bool) -> Self {
+        let prefix = kind.prefix(is_https);
+        let is_one = |name: &str| name.starts_with(prefix);
         let has_name = |name: &str| {
-            let of_sign_in = name.strip_prefix(prefix(is_https)).unwrap_or_default();
+            let of_sign_in = name.strip_prefix(prefix).unwrap_or_default();
             URL_SAFE_NO_PAD
                 .decode(of_sign_in)
                 .is_ok_and(|digest| digest.len() == 16)
@@ -82,12 +116,26 @@ impl StateCookies {
             .map(|(name, value)| (name.into(), value.into()))
             .collect();
         headers::without_cookies(headers, is_one);
-        Self { is_https, found }
+        Self {
+            kind,
+            is_https,
+            found,
+        }
     }
 
-    /// The encrypted state of a sign-in ([`Spilled::sealed`]). `None`: there is none, or more than one.
+    /// The names of the sign-ins ([`name`]) that had their answer, or of the others, each with its text.
+    pub(super) fn all(&self, answered: bool) -> impl Iterator<Item = (&str, &str)> {
+        let prefix = self.kind.prefix(self.is_https).len();
+        let pairs = self.found.iter().take(MOST);
+        pairs.filter_map(move |(name, value)| {
+            let value = Value::read(value).filter(|value| value.is_answered == answered)?;
+            Some((name.get(prefix..)?, value.text))
+        })
+    }
+
+    /// The text of the cookie of a sign-in. `None`: there is none, or more than one.
     pub(super) fn of(&self, handle: &Handle) -> Option<&str> {
-        Some(self.value(handle)?.sealed)
+        Some(self.value(handle)?.text)
     }
 
     fn value(&self, handle: &Handle) -> Option<Value<'_>> {
@@ -101,13 +149,19 @@ impl StateCookies {
     /// Adds the cookie of a new sign-in. Returns the `Set-Cookie` values: its own, and those that remove cookies if there are too
     /// many, first those of sign-ins that had their answer, then the oldest. `None`: it is too long. `now` is in seconds since
     /// 1970.
-    pub(super) fn add(&mut self, spilled: &Spilled, now: u64) -> Option<Vec<HeaderValue>> {
-        let name = self.name(&spilled.handle);
-        let lifetime = spilled.lifetime.as_secs();
+    pub(super) fn add(
+        &mut self,
+        handle: &Handle,
+        text: &str,
+        lifetime: Duration,
+        now: u64,
+    ) -> Option<Vec<HeaderValue>> {
+        let name = self.name(handle);
+        let lifetime = lifetime.as_secs();
         let value = Value {
             ends: now.saturating_add(lifetime),
             is_answered: false,
-            sealed: &spilled.sealed,
+            text,
         };
         let value = value.write();
         let own = self.set(&name, &value, lifetime);
@@ -120,7 +174,7 @@ impl StateCookies {
         let all = self.found.iter();
         let (live, idle): (Vec<_>, Vec<_>) = all.partition(|(_, value)| is_live(value));
         for dispensable in idle.into_iter().chain(live) {
-            if kept <= MOST && bytes <= MOST_BYTES || set.len() == MOST_SET {
+            if kept <= MOST && bytes <= self.kind.most_bytes() || set.len() == MOST_SET {
                 break;
             }
             set.extend(self.set(&dispensable.0, "", 0));
@@ -145,31 +199,28 @@ impl StateCookies {
     }
 
     fn name(&self, handle: &Handle) -> String {
-        let of_sign_in = URL_SAFE_NO_PAD.encode(handle.digest().as_bytes());
-        [prefix(self.is_https), &of_sign_in].concat()
+        [self.kind.prefix(self.is_https), &name(handle)].concat()
     }
 
-    /// Cross-site as well: a server may end the sign-in in a POST that another site made (a login elsewhere, with form_post).
-    /// Without TLS, browsers accept no such cookie.
     fn set(&self, name: &str, value: &str, seconds: u64) -> Option<HeaderValue> {
-        let site = if self.is_https {
-            "Secure; SameSite=None"
-        } else {
-            "SameSite=Lax"
-        };
+        let site = self.kind.site(self.is_https);
         let set = format!("{name}={value}; Path=/; Max-Age={seconds}; HttpOnly; {site}");
         HeaderValue::try_from(set).ok()
     }
 }
 
+/// The name of a sign-in in the name of its cookie. The handle cannot be computed from it.
+pub(super) fn name(handle: &Handle) -> String {
+    URL_SAFE_NO_PAD.encode(handle.digest().as_bytes())
+}
+
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use proptest::prelude::*;
 
     use super::*;
     use crate::flow::{HandleKey, Purpose};
+    use crate::store::Spilled;
 
     fn spilled(number: u8, length: usize) -> Spilled {
         let key = HandleKey::for_upstream("a");
@@ -182,6 +233,12 @@ mod tests {
 
     /// Seconds since 1970.
     const NOW: u64 = 1_900_000_000;
+
+    impl SignInCookies {
+        fn add_state(&mut self, spilled: &Spilled) -> Option<Vec<HeaderValue>> {
+            self.add(&spilled.handle, &spilled.sealed, spilled.lifetime, NOW)
+        }
+    }
 
     fn requested(list: &str) -> HeaderMap {
         let mut map = HeaderMap::new();
@@ -210,11 +267,11 @@ mod tests {
     fn a_cookie_is_found_by_its_own_sign_in_and_taken_out_of_the_request() {
         for is_https in [true, false] {
             let (one, other) = (spilled(1, 30), spilled(2, 40));
-            let mut cookies = StateCookies::take(&mut HeaderMap::new(), is_https);
-            let set = cookies.add(&one, NOW).unwrap();
+            let mut cookies = SignInCookies::take(&mut HeaderMap::new(), Kind::State, is_https);
+            let set = cookies.add_state(&one).unwrap();
             assert_eq!(cookies.of(&one.handle), Some(&*one.sealed));
             let mut request = requested(&format!("{}; theme=dark", kept("sid=1", &set)));
-            let cookies = StateCookies::take(&mut request, is_https);
+            let cookies = SignInCookies::take(&mut request, Kind::State, is_https);
             assert_eq!(request["cookie"], "sid=1; theme=dark");
             assert_eq!(cookies.of(&one.handle), Some(&*one.sealed));
             assert_eq!(cookies.of(&other.handle), None);
@@ -222,7 +279,7 @@ mod tests {
             let mut request = requested(&kept("", &[&set[..], &set[..]].concat()));
             let pair = request["cookie"].to_str().unwrap().to_owned();
             request.append("cookie", HeaderValue::from_str(&pair).unwrap());
-            let cookies = StateCookies::take(&mut request, is_https);
+            let cookies = SignInCookies::take(&mut request, Kind::State, is_https);
             assert_eq!(cookies.of(&one.handle), None);
         }
     }
@@ -233,12 +290,12 @@ mod tests {
             (true, "Path=/; Max-Age=900; HttpOnly; Secure; SameSite=None"),
             (false, "Path=/; Max-Age=900; HttpOnly; SameSite=Lax"),
         ] {
-            let mut cookies = StateCookies::take(&mut HeaderMap::new(), is_https);
+            let mut cookies = SignInCookies::take(&mut HeaderMap::new(), Kind::State, is_https);
             let one = spilled(1, 30);
-            let set = cookies.add(&one, NOW).unwrap().remove(0);
+            let set = cookies.add_state(&one).unwrap().remove(0);
             let set = set.to_str().unwrap().to_owned();
             assert!(
-                set.starts_with(prefix(is_https)) && set.ends_with(expected),
+                set.starts_with(Kind::State.prefix(is_https)) && set.ends_with(expected),
                 "{set}"
             );
             let (pair, _) = set.split_once("; ").unwrap();
@@ -258,14 +315,14 @@ mod tests {
     fn a_cookie_is_read_after_each_answer_until_its_sign_in_ends() {
         let one = spilled(1, 30);
         let mut jar = String::new();
-        jar = kept(&jar, &StateCookies::default().add(&one, NOW).unwrap());
+        jar = kept(&jar, &SignInCookies::default().add_state(&one).unwrap());
         for later in [0, 10, 200, 899] {
-            let cookies = StateCookies::take(&mut requested(&jar), false);
+            let cookies = SignInCookies::take(&mut requested(&jar), Kind::State, false);
             assert_eq!(cookies.of(&one.handle), Some(&*one.sealed));
             let answered = cookies.answered(&one.handle, NOW + later).unwrap();
             jar = kept(&jar, &[answered]);
         }
-        let cookies = StateCookies::take(&mut requested(&jar), false);
+        let cookies = SignInCookies::take(&mut requested(&jar), Kind::State, false);
         jar = kept(&jar, &[cookies.answered(&one.handle, NOW + 900).unwrap()]);
         assert_eq!(jar, "");
     }
@@ -289,11 +346,11 @@ mod tests {
 
     #[test]
     fn a_cookie_is_no_longer_than_browsers_keep() {
-        let mut cookies = StateCookies::take(&mut HeaderMap::new(), true);
-        assert!(cookies.add(&spilled(1, 4096), NOW).is_none());
+        let mut cookies = SignInCookies::take(&mut HeaderMap::new(), Kind::State, true);
+        assert!(cookies.add_state(&spilled(1, 4096)).is_none());
         // The header, nonce and tag of the encryption, and the three bytes of the record.
         let longest = (LONGEST_STATE + 5 + 12 + 16 + 3).div_ceil(3) * 4;
-        assert!(cookies.add(&spilled(1, longest), NOW).is_some());
+        assert!(cookies.add_state(&spilled(1, longest)).is_some());
     }
 
     proptest! {
@@ -307,15 +364,15 @@ mod tests {
         ) {
             let pairs: Vec<_> = list.iter().map(|(name, value)| format!("{name}={value}")).collect();
             let mut request = requested(&pairs.join("; "));
-            let mut cookies = StateCookies::take(&mut request, is_https);
+            let mut cookies = SignInCookies::take(&mut request, Kind::State, is_https);
             for (name, _) in headers::cookie_pairs(&request) {
-                prop_assert!(!name.starts_with(prefix(is_https)));
+                prop_assert!(!name.starts_with(Kind::State.prefix(is_https)));
             }
-            let is_other = |name: &str| !name.starts_with(prefix(is_https));
+            let is_other = |name: &str| !name.starts_with(Kind::State.prefix(is_https));
             let others = list.iter().filter(|(name, _)| is_other(name));
             prop_assert_eq!(headers::cookie_pairs(&request).count(), others.count());
             let one = spilled(1, 2700);
-            let set = cookies.add(&one, NOW).unwrap();
+            let set = cookies.add_state(&one).unwrap();
             prop_assert!(set.len() <= MOST_SET);
             prop_assert_eq!(cookies.of(&one.handle), Some(&*one.sealed));
         }
@@ -327,13 +384,13 @@ mod tests {
         for (length, left) in [(100, MOST), (2700, 2), (3900, 1)] {
             for number in 0..20 {
                 let one = spilled(number, length);
-                let mut cookies = StateCookies::take(&mut requested(&jar), true);
-                jar = kept(&jar, &cookies.add(&one, NOW).unwrap());
-                let cookies = StateCookies::take(&mut requested(&jar), true);
+                let mut cookies = SignInCookies::take(&mut requested(&jar), Kind::State, true);
+                jar = kept(&jar, &cookies.add_state(&one).unwrap());
+                let cookies = SignInCookies::take(&mut requested(&jar), Kind::State, true);
                 assert_eq!(cookies.of(&one.handle), Some(&*one.sealed));
                 assert!(cookies.found.len() <= MOST);
             }
-            let cookies = StateCookies::take(&mut requested(&jar), true);
+            let cookies = SignInCookies::take(&mut requested(&jar), Kind::State, true);
             assert_eq!(cookies.found.len(), left, "{length}");
         }
         assert!(jar.len() < 8192);
@@ -344,23 +401,23 @@ mod tests {
     #[test]
     fn the_cookies_of_answered_sign_ins_make_room_before_those_of_live_ones() {
         let live = spilled(0, 2000);
-        let mut jar = kept("", &StateCookies::default().add(&live, NOW).unwrap());
+        let mut jar = kept("", &SignInCookies::default().add_state(&live).unwrap());
         for number in 1..20 {
             let next = spilled(number, 2000);
-            let mut cookies = StateCookies::take(&mut requested(&jar), false);
-            jar = kept(&jar, &cookies.add(&next, NOW).unwrap());
-            let cookies = StateCookies::take(&mut requested(&jar), false);
+            let mut cookies = SignInCookies::take(&mut requested(&jar), Kind::State, false);
+            jar = kept(&jar, &cookies.add_state(&next).unwrap());
+            let cookies = SignInCookies::take(&mut requested(&jar), Kind::State, false);
             assert_eq!(cookies.of(&live.handle), Some(&*live.sealed), "{number}");
             assert_eq!(cookies.of(&next.handle), Some(&*next.sealed), "{number}");
-            assert!(cookies.found.len() <= MOST && jar.len() <= MOST_BYTES + 100);
+            assert!(cookies.found.len() <= MOST && jar.len() <= Kind::State.most_bytes() + 100);
             jar = kept(&jar, &[cookies.answered(&next.handle, NOW).unwrap()]);
         }
         // If there are live ones only, the oldest goes.
         for number in 20..22 {
-            let mut cookies = StateCookies::take(&mut requested(&jar), false);
-            jar = kept(&jar, &cookies.add(&spilled(number, 2000), NOW).unwrap());
+            let mut cookies = SignInCookies::take(&mut requested(&jar), Kind::State, false);
+            jar = kept(&jar, &cookies.add_state(&spilled(number, 2000)).unwrap());
         }
-        let cookies = StateCookies::take(&mut requested(&jar), false);
+        let cookies = SignInCookies::take(&mut requested(&jar), Kind::State, false);
         let found: Vec<_> = (0..22)
             .filter(|&number| cookies.of(&spilled(number, 0).handle).is_some())
             .collect();

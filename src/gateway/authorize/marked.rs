@@ -1,0 +1,48 @@
+//! Requests with a mark, which names the cookie of their sign-in (`correlation = "cookie"`).
+
+use http::Response;
+
+use crate::flow::submission::{Part, Sign};
+use crate::flow::{Purpose, Submission};
+use crate::policy::Violation;
+
+use super::continuation::continuation;
+use super::parsed::Fresh;
+use super::pass::pass;
+use super::refuse::refuse;
+use super::unreadable::doubtful;
+use crate::gateway::concern::Heard;
+use crate::gateway::exchange::Exchange;
+use crate::gateway::received::Received;
+use crate::gateway::sign_in_cookies;
+use crate::http::body::Body;
+
+/// Handles such a request. Without the cookie it is refused: its answer could not be recognised as that of its sign-in.
+pub(super) async fn marked(
+    exchange: &Exchange<'_>,
+    request: Received,
+    submission: &Submission<'_>,
+    mark: &str,
+    heard: &Heard,
+) -> Response<Body> {
+    let key = &exchange.site.state.key;
+    let (live, answered) = (request.flows.all(false), request.flows.all(true));
+    let named = live.chain(answered).find(|(name, _)| *name == mark);
+    let handle = named.and_then(|(_, handle)| key.recognise(Purpose::State, handle));
+    if let Some(handle) = handle.filter(|handle| sign_in_cookies::name(handle) == mark) {
+        let sign = Sign::Mark {
+            handle: &handle,
+            mark,
+        };
+        return continuation(exchange, request, submission, sign, heard).await;
+    }
+    let fresh = match Fresh::read(exchange, submission, Part::Query) {
+        Ok(fresh) => fresh,
+        Err(doubt) => return doubtful(exchange, request, doubt).await,
+    };
+    let violation = Some(Violation::CookieLost);
+    match exchange.decide(fresh.rule, request, violation, &fresh.about()) {
+        Ok(cleared) => pass(exchange, cleared, None).await,
+        Err((request, violation)) => refuse(exchange, &request, &fresh, &violation).await,
+    }
+}
