@@ -26,6 +26,7 @@ pub(crate) use authorize::AuthorizationRequest;
 pub use client::ClientId;
 pub(crate) use client::ClientIdentity;
 pub use code::AuthorizationCode;
+pub(crate) use code::CodeKind;
 pub use digest::Digest;
 pub(crate) use endpoint::Endpoint;
 pub(crate) use error::ErrorCode;

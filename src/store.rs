@@ -162,15 +162,29 @@ impl Store {
         issued: Issued,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
+        self.bind_within(pending, record, issued, code, None).await
+    }
+
+    /// The same for a code that can be redeemed for so long. `None`: for [`Settings::code`].
+    pub(crate) async fn bind_within(
+        &self,
+        pending: &Key,
+        record: &PendingAuthorization,
+        issued: Issued,
+        code: AuthorizationCode,
+        lifetime: Option<Duration>,
+    ) -> Result<Bound, StoreError> {
+        let digest = pending.digest();
         match self {
-            Self::Memory(memory) => memory.bind(pending.digest(), issued, code),
-            Self::Sealed(sealed) => sealed.bind(pending, issued, code),
-            Self::Redis(redis) => Box::pin(redis.bind(pending, record, issued, code)).await,
+            Self::Memory(memory) => memory.bind_within(digest, issued, code, lifetime),
+            Self::Sealed(sealed) => sealed.bind(pending, issued, code, lifetime),
+            Self::Redis(redis) => {
+                Box::pin(redis.bind(pending, record, issued, code, lifetime)).await
+            }
             #[cfg(test)]
             Self::Failing(failing) => {
-                failing
-                    .answers(Verb::Bind)?
-                    .bind(pending.digest(), issued, code)
+                let memory = failing.answers(Verb::Bind)?;
+                memory.bind_within(digest, issued, code, lifetime)
             }
         }
     }

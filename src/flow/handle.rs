@@ -24,7 +24,7 @@ use memchr::memmem;
 use sha2::{Digest as _, Sha256};
 
 use crate::examined::looked_at;
-use crate::oauth::Digest;
+use crate::oauth::{CodeKind, Digest};
 
 /// Characters in a short handle, and the fewest in any.
 pub(crate) const LENGTH: usize = 32;
@@ -39,13 +39,24 @@ const DIGITS: usize = 4;
 const KEY: usize = 16;
 const ALPHABET: &[u8; 62] = b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
 
-/// What a handle replaces. A handle for one purpose is never accepted for the other.
+/// What a handle replaces. A handle for one purpose is never accepted for another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Purpose {
     /// The client's `state`, towards the upstream.
     State,
     /// The upstream's code, towards the client.
     Code,
+    /// The upstream's device code, towards the client.
+    Device,
+}
+
+impl From<CodeKind> for Purpose {
+    fn from(kind: CodeKind) -> Self {
+        match kind {
+            CodeKind::Authorization => Self::Code,
+            CodeKind::Device => Self::Device,
+        }
+    }
 }
 
 impl Purpose {
@@ -54,6 +65,7 @@ impl Purpose {
         match self {
             Self::State => "pgs",
             Self::Code => "pgc",
+            Self::Device => "pgd",
         }
     }
 }
@@ -236,6 +248,11 @@ impl Handle {
     /// The text on the wire. It is a secret, because it is needed to continue a login or to redeem a code.
     pub fn expose(&self) -> &str {
         &self.text
+    }
+
+    /// What the handle replaces.
+    pub fn purpose(&self) -> Purpose {
+        self.purpose
     }
 
     /// Whether `text` is this handle, and the purpose is the same.

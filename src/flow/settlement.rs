@@ -25,6 +25,9 @@ pub enum Settlement {
     /// after a request without proof ([`super::Presented::Unproven`]) do not count: an attacker with a stolen code can send such
     /// requests, and must not be able to burn the code.
     Release,
+    /// The same, and not counted: the user has not answered a device authorization yet, which a client asks about many times
+    /// (RFC 8628 section 3.5).
+    Wait,
 }
 
 /// The most parameters of a form that is searched for an `error`.

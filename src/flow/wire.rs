@@ -11,7 +11,7 @@ use super::application::Application;
 use super::bound::BoundCode;
 use super::pending::{ClientState, PendingAuthorization};
 use crate::oauth::pkce::Useless;
-use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
+use crate::oauth::{AuthorizationCode, CodeChallenge, CodeKind, Digest, RedirectDigest};
 
 /// A kind of record.
 pub(crate) trait Wire: Sized {
@@ -242,17 +242,36 @@ impl Wire for PendingAuthorization {
     }
 }
 
+impl Wire for AuthorizationCode {
+    fn write(&self, to: &mut Writer) -> Option<()> {
+        to.byte(match self.kind() {
+            CodeKind::Authorization => 0,
+            CodeKind::Device => 1,
+        });
+        to.text(self.expose())
+    }
+
+    fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let kind = match from.byte()? {
+            0 => CodeKind::Authorization,
+            1 => CodeKind::Device,
+            _ => return None,
+        };
+        Self::of(kind, from.text()?)
+    }
+}
+
 impl Wire for BoundCode {
     fn write(&self, to: &mut Writer) -> Option<()> {
         self.application.write(to)?;
-        to.text(self.code.expose())?;
+        self.code.write(to)?;
         self.challenge.write(to)
     }
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         Some(Self {
             application: Arc::new(Application::read(from)?),
-            code: AuthorizationCode::new(from.text()?)?,
+            code: AuthorizationCode::read(from)?,
             challenge: Option::read(from)?,
         })
     }
@@ -318,10 +337,16 @@ mod tests {
         )
     }
 
+    fn codes() -> impl Strategy<Value = AuthorizationCode> {
+        let kinds = prop_oneof![Just(CodeKind::Authorization), Just(CodeKind::Device)];
+        let all = (kinds, "[!-~]{1,80}");
+        all.prop_map(|(kind, code)| AuthorizationCode::of(kind, &code).unwrap())
+    }
+
     proptest! {
         #[test]
-        fn a_record_is_read_as_it_was_written(pending in pendings(), code in "[!-~]{1,80}", at in any::<u64>()) {
-            let bound = pending.bind(AuthorizationCode::new(&code).unwrap());
+        fn a_record_is_read_as_it_was_written(pending in pendings(), code in codes(), at in any::<u64>()) {
+            let bound = pending.bind(code);
             let bytes = to_bytes(&(at, pending.clone())).unwrap();
             prop_assert_eq!(from_bytes(&bytes), Some((at, pending)));
             let bytes = to_bytes(&bound).unwrap();
@@ -329,6 +354,7 @@ mod tests {
             prop_assert_eq!(read.application, bound.application);
             prop_assert_eq!(read.challenge, bound.challenge);
             prop_assert_eq!(read.code.expose(), bound.code.expose());
+            prop_assert_eq!(read.code.kind(), bound.code.kind());
         }
 
         #[test]

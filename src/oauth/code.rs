@@ -1,4 +1,4 @@
-//! The authorization code (RFC 6749 section 4.1.2), which is a secret.
+//! The authorization code (RFC 6749 section 4.1.2) and the device code (RFC 8628 section 3.2), which are secrets.
 
 use std::fmt;
 
@@ -6,40 +6,87 @@ use zeroize::Zeroizing;
 
 use super::Digest;
 
-/// An authorization code, as issued by the upstream or as sent by a client. Wiped on drop, never printed.
+/// An authorization code or a device code, as issued by the upstream or as sent by a client. Wiped on drop, never printed.
+///
+/// The first byte is the kind, so that a code costs no more memory than its text.
 #[derive(Clone)]
 pub struct AuthorizationCode(Zeroizing<Box<str>>);
+
+/// What a code is. One of one kind is never redeemed as one of another, even if the texts are equal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum CodeKind {
+    /// RFC 6749 section 4.1.2.
+    Authorization,
+    /// RFC 8628 section 3.2.
+    Device,
+}
+
+impl CodeKind {
+    /// The parameter of a token request that carries it.
+    pub const fn parameter(self) -> &'static str {
+        match self {
+            Self::Authorization => "code",
+            Self::Device => "device_code",
+        }
+    }
+
+    const fn tag(self) -> &'static str {
+        match self {
+            Self::Authorization => "a",
+            Self::Device => "d",
+        }
+    }
+}
 
 /// The longest code that is stored, in bytes: twice the length known from servers that put claims into their codes, and
 /// short enough for a URL that every server accepts.
 const LONGEST: usize = 4096;
 
 impl AuthorizationCode {
-    /// Any non-empty string; the format is up to the upstream. `None`: an empty string.
+    /// An authorization code: any non-empty string; the format is up to the upstream. `None`: an empty string.
     pub fn new(code: &str) -> Option<Self> {
-        (!code.is_empty()).then(|| Self(Zeroizing::new(code.into())))
+        Self::of(CodeKind::Authorization, code)
+    }
+
+    /// The same for a code of any kind.
+    pub fn of(kind: CodeKind, code: &str) -> Option<Self> {
+        (!code.is_empty()).then(|| Self(Zeroizing::new([kind.tag(), code].concat().into())))
+    }
+
+    pub fn kind(&self) -> CodeKind {
+        if self.0.starts_with(CodeKind::Device.tag()) {
+            CodeKind::Device
+        } else {
+            CodeKind::Authorization
+        }
     }
 
     /// The secret value. Only for the token request to the upstream, and for the store.
     pub fn expose(&self) -> &str {
-        &self.0
+        self.0.get(1..).unwrap_or_default()
     }
 
     /// Whether every server reads the same code: only visible ASCII (RFC 6749 appendix A.11), and no blanks at either
     /// end, which some servers trim.
     pub fn is_plain(&self) -> bool {
         let is_visible = |byte: u8| byte == b' ' || byte.is_ascii_graphic();
-        self.0.trim_ascii() == self.expose() && self.0.bytes().all(is_visible)
+        let code = self.expose();
+        code.trim_ascii() == code && code.bytes().all(is_visible)
     }
 
     /// Whether the code is longer than 4096 bytes, the most that a store keeps.
     pub fn is_too_long(&self) -> bool {
-        self.0.len() > LONGEST
+        self.expose().len() > LONGEST
     }
 
-    /// The key under which a store looks up a code of the upstream: stores never use the code itself as a key.
+    /// The key under which a store looks up a code of the upstream: stores never use the code itself as a key. Codes of
+    /// different kinds never have the same one.
     pub fn digest(&self) -> Digest {
-        Digest::of("code", &[self.0.as_bytes()])
+        let domain = match self.kind() {
+            CodeKind::Authorization => "code",
+            CodeKind::Device => "device code",
+        };
+        Digest::of(domain, &[self.expose().as_bytes()])
     }
 }
 
@@ -58,6 +105,17 @@ mod tests {
         let code = AuthorizationCode::new("SplxlOBeZQQYbYS6WxSbIA").unwrap();
         assert!(!format!("{code:?}").contains("Splx"));
         assert!(AuthorizationCode::new("").is_none());
+    }
+
+    #[test]
+    fn codes_of_different_kinds_differ_even_if_their_texts_are_equal() {
+        let [code, device] = [CodeKind::Authorization, CodeKind::Device].map(|kind| {
+            let code = AuthorizationCode::of(kind, "d").unwrap();
+            assert_eq!((code.kind(), code.expose()), (kind, "d"));
+            assert!(AuthorizationCode::of(kind, "").is_none());
+            code
+        });
+        assert_ne!(code.digest(), device.digest());
     }
 
     #[test]

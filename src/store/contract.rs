@@ -8,6 +8,7 @@
 
 mod bind;
 mod bounds;
+mod device;
 mod hold;
 mod model;
 mod owners;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub(super) use bind::*;
 pub(super) use bounds::*;
+pub(super) use device::*;
 pub(super) use hold::*;
 pub(super) use model::*;
 pub(super) use owners::*;
@@ -114,6 +116,11 @@ macro_rules! suite {
             of_two_hundred_redemptions_with_failures_exactly_one_succeeds,
             of_two_hundred_bindings_exactly_five_succeed,
             of_two_hundred_conflicting_requests_none_survives,
+            a_code_may_have_a_lifetime_of_its_own,
+            a_code_with_its_own_lifetime_is_remembered_for_longer,
+            releases_of_a_waiting_code_are_not_counted,
+            codes_of_different_kinds_with_one_text_are_different_codes,
+            a_handle_for_one_kind_of_code_redeems_no_other,
             debug_of_a_store_shows_no_secrets,
             any_history_agrees_with_the_model,
             no_interleaving_redeems_a_code_twice_or_late,

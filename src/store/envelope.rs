@@ -10,7 +10,7 @@ use super::operations::{Held, Spilled, StoreError};
 use super::seal::{Sealer, Unopened};
 use crate::clock::WallClock;
 use crate::flow::wire::{Reader, Wire, Writer};
-use crate::flow::{ClientState, Handle, HandleKey, PendingAuthorization, Purpose};
+use crate::flow::{BoundCode, ClientState, Handle, HandleKey, PendingAuthorization, Purpose};
 
 /// By how much the wall clocks of replicas may differ. A handle from further in the future is refused.
 pub(super) const LEEWAY: Duration = Duration::from_mins(1);
@@ -137,6 +137,14 @@ impl Envelopes {
         })?;
         let left = self.left(&times);
         Ok(Opened { record, left })
+    }
+
+    /// The same for the handle of a code.
+    pub(super) fn open_code(&self, handle: &Handle) -> Result<Opened<BoundCode>, Dead> {
+        match handle.purpose() {
+            Purpose::State => Err(Dead::Forged),
+            purpose @ (Purpose::Code | Purpose::Device) => self.open(purpose, handle),
+        }
     }
 
     fn left(&self, times: &Times) -> Option<Duration> {

@@ -53,7 +53,7 @@ use super::operations::{
 };
 use super::pace::Pace;
 use super::settings::{Limit, Settings};
-use record::{Code, Record as _, SignIn, Stage};
+use record::{Code, Form, Record as _, SignIn, Stage};
 use sync::atomic::{AtomicU32, Ordering};
 use tables::Tables;
 
@@ -62,6 +62,15 @@ const UNFOLLOWED: Duration = Duration::from_mins(1);
 
 /// The number of records that one sweep removes: a few milliseconds of work, because requests wait meanwhile.
 const PER_SWEEP: usize = 32 * 1024;
+
+/// How long a code can be redeemed.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Lifetime {
+    /// `None`: [`Settings::code`].
+    pub(crate) own: Option<Duration>,
+    /// So much longer.
+    pub(crate) longer: Duration,
+}
 
 /// Pending authorizations and codes in this process's memory. See the module's documentation.
 pub struct MemoryStore {
@@ -182,17 +191,32 @@ impl MemoryStore {
         issued: Issued,
         code: AuthorizationCode,
     ) -> Result<Bound, StoreError> {
-        let bound = self.bind_for(pending, issued, code, Duration::ZERO);
+        self.bind_within(pending, issued, code, None)
+    }
+
+    /// The same for a code that can be redeemed for so long. `None`: for [`Settings::code`].
+    pub(crate) fn bind_within(
+        &self,
+        pending: Digest,
+        issued: Issued,
+        code: AuthorizationCode,
+        lifetime: Option<Duration>,
+    ) -> Result<Bound, StoreError> {
+        let lifetime = Lifetime {
+            own: lifetime,
+            longer: Duration::ZERO,
+        };
+        let bound = self.bind_for(pending, issued, code, lifetime);
         bound.map(|(bound, _)| bound)
     }
 
-    /// The same, and the code can be redeemed for so much `longer`. Also returns how long it can be redeemed.
+    /// The same. Also returns how long the code can be redeemed.
     pub(crate) fn bind_for(
         &self,
         pending: Digest,
         issued: Issued,
         code: AuthorizationCode,
-        longer: Duration,
+        lifetime: Lifetime,
     ) -> Result<(Bound, Duration), StoreError> {
         let refuse = |instead| Ok((instead, Duration::ZERO));
         self.lengths.add(code.expose().len());
@@ -205,7 +229,8 @@ impl MemoryStore {
         let entropy = entropy::derived(self.secret?, code.digest());
         let (key, bound) = match issued {
             Issued::Handle => {
-                let handle = entropy::mint_from(&self.key, Purpose::Code, entropy)?;
+                let purpose = code.kind().into();
+                let handle = entropy::mint_from(&self.key, purpose, entropy)?;
                 (handle.core(), Bound::Handle(handle))
             }
             Issued::Raw => (handle::core(entropy), Bound::Raw),
@@ -229,7 +254,7 @@ impl MemoryStore {
             Ok(taken) => taken,
             Err(instead) => return refuse(instead),
         };
-        let lifetime = settings.code + longer;
+        let lifetime = lifetime.own.unwrap_or(settings.code) + lifetime.longer;
         let until = now.after(lifetime);
         let forgotten = until.after(settings.pending);
         let mut code = Code::new(key, code, issued, number, until, forgotten);
@@ -303,17 +328,18 @@ impl MemoryStore {
     }
 
     /// The key of a code's record, and the form in which it is presented.
-    fn presented(&self, key: &Key) -> Option<(Digest, Issued)> {
-        match key {
-            Key::Handle(handle) => Some((handle.core(), Issued::Handle)),
-            Key::Digest(raw) => Some((self.code_key(*raw).ok()?, Issued::Raw)),
-        }
+    fn presented(&self, key: &Key) -> Option<(Digest, Form)> {
+        let (key, issued, purpose) = match key {
+            Key::Handle(handle) => (handle.core(), Issued::Handle, Some(handle.purpose())),
+            Key::Digest(raw) => (self.code_key(*raw).ok()?, Issued::Raw, None),
+        };
+        Some((key, Form { issued, purpose }))
     }
 
     /// Judges a request by the code with this key, and claims the code for it if it matches, in one step.
     pub fn redeem(&self, key: &Key, judge: impl FnMut(&BoundCode) -> Presented) -> Redeemed {
         match self.presented(key) {
-            Some((key, issued)) => self.claim(key, issued, None, judge),
+            Some((key, form)) => self.claim(key, form, None, judge),
             None => Redeemed::Unknown(None),
         }
     }
@@ -324,8 +350,12 @@ impl MemoryStore {
         opened: BoundCode,
         judge: impl FnMut(&BoundCode) -> Presented,
     ) -> Redeemed {
+        let form = Form {
+            issued: Issued::Handle,
+            purpose: None,
+        };
         match self.code_key(opened.code.digest()) {
-            Ok(key) => self.claim(key, Issued::Handle, Some(opened), judge),
+            Ok(key) => self.claim(key, form, Some(opened), judge),
             Err(_) => Redeemed::Unknown(None),
         }
     }
@@ -333,13 +363,13 @@ impl MemoryStore {
     fn claim(
         &self,
         key: Digest,
-        issued: Issued,
+        form: Form,
         opened: Option<BoundCode>,
         judge: impl FnMut(&BoundCode) -> Presented,
     ) -> Redeemed {
         let now = self.clock.now();
         let attempts = self.tables.settings.load().attempts;
-        let redeem = |code: &mut Code| code.redeem(issued, opened, attempts, now, judge);
+        let redeem = |code: &mut Code| code.redeem(form, opened, attempts, now, judge);
         let redeemed = self.tables.codes.with(key, redeem);
         redeemed.unwrap_or(Redeemed::Unknown(None))
     }
@@ -353,8 +383,8 @@ impl MemoryStore {
                 Owner::of(&sign_in.application, alive)
             }),
             Candidate::Code(key) => {
-                let (key, issued) = self.presented(key)?;
-                self.code_owner(key, issued)
+                let (key, form) = self.presented(key)?;
+                self.code_owner(key, form.issued)
             }
         };
         candidates.iter().map(owner_of).collect()

@@ -48,6 +48,7 @@ mod workers;
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use super::calls::Verb;
 use super::entropy;
@@ -250,6 +251,7 @@ impl RedisStore {
         record: &PendingAuthorization,
         issued: Issued,
         code: AuthorizationCode,
+        within: Option<Duration>,
     ) -> Result<Bound, StoreError> {
         let digest = pending.digest();
         let in_handle = pending
@@ -259,7 +261,7 @@ impl RedisStore {
             Some(Ok((_, left))) => Some(left),
             Some(Err(_)) => return Ok(Bound::Unknown),
             None if self.memory.pending(digest) != Pending::Unknown => {
-                return self.memory.bind(digest, issued, code);
+                return self.memory.bind_within(digest, issued, code, within);
             }
             // The script checks that it is still there.
             None => None,
@@ -272,7 +274,8 @@ impl RedisStore {
         }
         let mark = mark(&record.application, record.challenge.as_ref())?;
         let bound = record.clone().bind(code);
-        let (sealer, lifetimes) = (&self.envelopes.sealer, &self.settings);
+        let (sealer, remembered) = (&self.envelopes.sealer, self.settings.pending);
+        let valid = within.unwrap_or(self.settings.code);
         let value = match issued {
             Issued::Raw => sealer.seal(Purpose::Code, raw.as_bytes(), &bound)?,
             Issued::Handle => Vec::new(),
@@ -280,8 +283,8 @@ impl RedisStore {
         let keys = [self.keyspace.key("s", digest), self.keyspace.key("c", raw)];
         let keys: Vec<&[u8]> = keys.iter().map(Vec::as_slice).collect();
         let numbers = [
-            lifetime(lifetimes.pending + lifetimes.code),
-            decimal(millis(lifetimes.code)),
+            lifetime(remembered + valid),
+            decimal(millis(valid)),
             decimal(CODES_PER_AUTHORIZATION.into()),
         ];
         let owner = owner_bytes(&bound.application);
@@ -299,7 +302,8 @@ impl RedisStore {
             Some("bound" | "again") => match issued {
                 Issued::Raw => Ok(Bound::Raw),
                 Issued::Handle => {
-                    let handle = self.envelopes.seal(Purpose::Code, bound, lifetimes.code)?;
+                    let purpose = bound.code.kind().into();
+                    let handle = self.envelopes.seal(purpose, bound, valid)?;
                     Ok(Bound::Handle(handle))
                 }
             },
@@ -316,7 +320,7 @@ impl RedisStore {
         mut judge: impl FnMut(&BoundCode) -> Presented,
     ) -> Result<Redeemed, StoreError> {
         match key {
-            Key::Handle(handle) => match self.envelopes.open::<BoundCode>(Purpose::Code, handle) {
+            Key::Handle(handle) => match self.envelopes.open_code(handle) {
                 Ok(Opened { record, left }) => {
                     // A sealed store may have bound it, under an earlier configuration.
                     if left.is_some() {
@@ -431,7 +435,8 @@ impl RedisStore {
             self.keyspace.key("c", claim.key()),
             claim.fence().to_be_bytes(),
         );
-        let release = || release(&key, id, claim.is_proved());
+        let counts = settlement == Settlement::Release && claim.is_proved();
+        let release = || release(&key, id, counts);
         match self.keyspace.call(Verb::Settle, release()).await {
             Ok(_) => Ok(()),
             // The claim's id makes it safe to repeat: a second release changes nothing.

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::envelope::{Dead, Envelopes, LEEWAY, Opened};
-use super::memory::MemoryStore;
+use super::memory::{Lifetime, MemoryStore};
 use super::operations::{Bound, Claim, Held, Issued, Owner, Pending, Place, Redeemed, StoreError};
 use super::seal::Sealer;
 use super::settings::Settings;
@@ -107,22 +107,31 @@ impl SealedStore {
         pending: &Key,
         issued: Issued,
         code: AuthorizationCode,
+        lifetime: Option<Duration>,
     ) -> Result<Bound, StoreError> {
+        let in_memory = |code| {
+            let memory = &self.memory;
+            memory.bind_within(pending.digest(), issued, code, lifetime)
+        };
         let sign_in = pending.digest();
         let opened = pending
             .handle()
             .map(|handle| self.open::<PendingAuthorization>(Purpose::State, handle));
         let (record, until) = match opened {
             Some(Ok(opened)) => opened,
-            None | Some(Err(Dead::Short)) => return self.memory.bind(sign_in, issued, code),
+            None | Some(Err(Dead::Short)) => return in_memory(code),
             Some(Err(Dead::Expired | Dead::Forged)) => return Ok(Bound::Unknown),
         };
         self.memory.adopt_sign_in(sign_in, &record, until)?;
         if issued == Issued::Raw {
-            return self.memory.bind(sign_in, issued, code);
+            return in_memory(code);
         }
-        let bound = record.bind(code.clone());
-        let (kept, left) = self.memory.bind_for(sign_in, issued, code, LEEWAY)?;
+        let (purpose, bound) = (code.kind().into(), record.bind(code.clone()));
+        let lifetime = Lifetime {
+            own: lifetime,
+            longer: LEEWAY,
+        };
+        let (kept, left) = self.memory.bind_for(sign_in, issued, code, lifetime)?;
         match kept {
             Bound::Handle(_) => {
                 // A handle for a code that comes again lives no longer than the first one.
@@ -130,9 +139,7 @@ impl SealedStore {
                 if left.is_zero() {
                     return Ok(Bound::Elsewhere);
                 }
-                self.envelopes
-                    .seal(Purpose::Code, bound, left)
-                    .map(Bound::Handle)
+                self.envelopes.seal(purpose, bound, left).map(Bound::Handle)
             }
             Bound::Raw | Bound::TooMany | Bound::Elsewhere | Bound::Unknown => Ok(kept),
         }
@@ -143,9 +150,7 @@ impl SealedStore {
         key: &Key,
         judge: impl FnMut(&BoundCode) -> Presented,
     ) -> Result<Redeemed, StoreError> {
-        let opened = key
-            .handle()
-            .map(|handle| self.open::<BoundCode>(Purpose::Code, handle));
+        let opened = key.handle().map(|handle| self.open_code(handle));
         match opened {
             Some(Ok((bound, until))) => {
                 self.memory.adopt_code(&bound, until)?;
@@ -176,7 +181,7 @@ impl SealedStore {
                 opened.map(|(record, _)| (record.application, here))
             }
             Candidate::Code(_) => {
-                let opened = self.open::<BoundCode>(Purpose::Code, handle);
+                let opened = self.open_code(handle);
                 opened.map(|(record, _)| {
                     let here = self.memory.owner_of_opened(&record);
                     (record.application, here)
@@ -218,6 +223,14 @@ impl SealedStore {
         let Opened { record, left } = self.envelopes.open(purpose, handle)?;
         let left = left.ok_or(Dead::Expired)?;
         Ok((record, now.after(left + LEEWAY)))
+    }
+
+    /// The same for the handle of a code.
+    fn open_code(&self, handle: &Handle) -> Result<(BoundCode, Timestamp), Dead> {
+        match handle.purpose() {
+            Purpose::State => Err(Dead::Forged),
+            purpose @ (Purpose::Code | Purpose::Device) => self.open(purpose, handle),
+        }
     }
 }
 

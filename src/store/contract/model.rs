@@ -33,6 +33,7 @@ fn op() -> impl Strategy<Value = Op> {
     let settlement = prop_oneof![
         1 => Just(Settlement::Burn),
         8 => Just(Settlement::Release),
+        4 => Just(Settlement::Wait),
     ];
     let presented = prop_oneof![
         4 => Just(Presented::Matches),
@@ -324,7 +325,7 @@ impl Model {
         settlement: Settlement,
     ) {
         let there = self.codes.get_mut(&name).unwrap();
-        let counts = claim.is_proved();
+        let counts = claim.is_proved() && settlement == Settlement::Release;
         store.settle(claim, settlement).await.unwrap();
         if there.deadline != deadline || settlement == Settlement::Burn {
             return;
@@ -366,6 +367,7 @@ type Step = (Index, Presented, Settlement);
 pub(in crate::store) fn no_interleaving_redeems_a_code_twice_or_late(make: Make) {
     let settlement = prop_oneof![
         6 => Just(Settlement::Release),
+        2 => Just(Settlement::Wait),
         1 => Just(Settlement::Burn),
     ];
     let presented = prop_oneof![
@@ -433,6 +435,7 @@ fn race(make: Make, codes: usize, steps: &[Step]) {
         assert_eq!(claim.bound().code.expose(), at.to_string());
         match settlement {
             Settlement::Burn => assert_eq!(burns[at].fetch_add(1, Ordering::SeqCst), 0),
+            Settlement::Wait => {}
             Settlement::Release if presented == Presented::Unproven => {}
             Settlement::Release => {
                 let before = released[at].fetch_add(1, Ordering::SeqCst);

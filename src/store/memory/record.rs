@@ -6,7 +6,7 @@ use super::usage::Room;
 use crate::clock::Timestamp;
 use crate::flow::{
     Application, BoundCode, CODES_PER_AUTHORIZATION, ClientState, PendingAuthorization, Presented,
-    RELEASES_PER_CODE, Settlement,
+    Purpose, RELEASES_PER_CODE, Settlement,
 };
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest};
 use crate::store::operations::{Bound, Claim, Held, Issued, Redeemed};
@@ -227,6 +227,14 @@ pub(super) struct Code {
     issued: Issued,
 }
 
+/// How a request presents a code.
+#[derive(Clone, Copy)]
+pub(super) struct Form {
+    pub(super) issued: Issued,
+    /// What the handle is for, if it is one.
+    pub(super) purpose: Option<Purpose>,
+}
+
 /// The code is only here while it can be redeemed.
 pub(super) enum Fate {
     Bound(BoundCode),
@@ -285,7 +293,7 @@ impl Code {
     /// the presented handle, if the handle contains it.
     pub(super) fn redeem(
         &mut self,
-        issued: Issued,
+        Form { issued, purpose }: Form,
         opened: Option<BoundCode>,
         attempts: u8,
         now: Timestamp,
@@ -303,6 +311,10 @@ impl Code {
             Fate::Claimed(_) | Fate::Redeemed(_) => return Redeemed::AlreadyRedeemed(client),
             Fate::Burnt(_) | Fate::Expired(_) => return Redeemed::Burnt(client),
         };
+        // The checksum of a handle is no secret, so anyone can give a handle another prefix.
+        if purpose.is_some_and(|purpose| purpose != bound.code.kind().into()) {
+            return Redeemed::Unknown(Some(client));
+        }
         let client = bound.application.client;
         let presented = judge(bound);
         match presented {
@@ -333,8 +345,9 @@ impl Code {
             Settlement::Burn => {
                 self.enter(Fate::Redeemed);
             }
-            Settlement::Release => {
-                self.releases = self.releases.saturating_add(claim.is_proved().into());
+            Settlement::Release | Settlement::Wait => {
+                let counts = settlement == Settlement::Release && claim.is_proved();
+                self.releases = self.releases.saturating_add(counts.into());
                 if self.releases <= RELEASES_PER_CODE {
                     self.fate = Fate::Bound(claim.into_bound());
                 } else {

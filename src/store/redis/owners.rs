@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::fields::{issued, owner_of};
 use super::keyspace::Keyspace;
 use super::link::{Command, Value};
-use crate::flow::{Application, BoundCode, Candidate, Handle, Key, PendingAuthorization, Purpose};
+use crate::flow::{Application, Candidate, Handle, Key, PendingAuthorization, Purpose};
 use crate::oauth::Digest;
 use crate::store::envelope::{Dead, Envelopes, Opened};
 use crate::store::operations::{Issued, Owner, Pending};
@@ -50,15 +50,13 @@ impl Questions {
                 Question::SignIn(key.digest(), read)
             }
             Candidate::Code(Key::Digest(raw)) => Question::Code(*raw, Issued::Raw, None),
-            Candidate::Code(Key::Handle(handle)) => {
-                match envelopes.open::<BoundCode>(Purpose::Code, handle) {
-                    Ok(Opened { record, .. }) => {
-                        let (raw, of) = (record.code.digest(), record.application);
-                        Question::Code(raw, Issued::Handle, Some(of))
-                    }
-                    Err(Dead::Expired | Dead::Forged | Dead::Short) => Question::Nowhere,
+            Candidate::Code(Key::Handle(handle)) => match envelopes.open_code(handle) {
+                Ok(Opened { record, .. }) => {
+                    let (raw, of) = (record.code.digest(), record.application);
+                    Question::Code(raw, Issued::Handle, Some(of))
                 }
-            }
+                Err(Dead::Expired | Dead::Forged | Dead::Short) => Question::Nowhere,
+            },
         };
         Self(candidates.iter().map(about).collect())
     }
