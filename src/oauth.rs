@@ -13,6 +13,7 @@ pub(crate) mod endpoint;
 pub(crate) mod endpoint_query;
 pub(crate) mod error;
 pub(crate) mod json;
+pub(crate) mod json_form;
 pub(crate) mod json_text;
 pub(crate) mod media;
 pub(crate) mod params;

@@ -64,6 +64,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     let query = request.query().to_owned();
     let encoded = match &form {
         Form::Urlencoded(form) => Some(form.as_ref()),
+        Form::Json(form) => Some(form.as_slice()),
         Form::None | Form::Multipart => None,
     };
     let pairs = exchange.snapshot.limits.form_pairs;

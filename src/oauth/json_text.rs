@@ -43,10 +43,14 @@ impl Pointer {
             };
             value = next.get();
         }
-        // Both are parts of one text.
-        let start = value.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
-        Some(start..start + value.len())
+        place_of(value, text)
     }
+}
+
+/// The place of a part of a text.
+pub(super) fn place_of(part: &str, text: &str) -> Option<Range<usize>> {
+    let start = part.as_ptr().addr().checked_sub(text.as_ptr().addr())?;
+    Some(start..start + part.len())
 }
 
 /// The places of all string values, without the names of members, in their order.
@@ -67,7 +71,7 @@ pub(crate) fn strings(text: &str) -> Vec<Range<usize>> {
 }
 
 /// The index behind the string that begins at `start`.
-fn end_of_string(bytes: &[u8], start: usize) -> usize {
+pub(super) fn end_of_string(bytes: &[u8], start: usize) -> usize {
     let mut at = start + 1;
     while let Some(next) = memchr::memchr2(b'"', b'\\', bytes.get(at..).unwrap_or_default()) {
         let found = at + next;

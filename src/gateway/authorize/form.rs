@@ -8,6 +8,7 @@ use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
 use crate::http::body::Peeked;
 use crate::oauth::authorize::PROTECTED;
+use crate::oauth::json_form;
 use crate::oauth::media::{Charset, NoForm, form_charset};
 use crate::policy::Violation;
 
@@ -15,6 +16,8 @@ use crate::policy::Violation;
 pub(super) enum Form {
     None,
     Urlencoded(Bytes),
+    /// A JSON object, as a form with the same parameters ([`json_form`]).
+    Json(Vec<u8>),
     /// Not parsed here. Only a continuation may have one, with its handle in the query.
     Multipart,
 }
@@ -44,6 +47,15 @@ pub(super) async fn form(
         Peeked::Whole(_) if request.headers.contains_key(header::CONTENT_ENCODING) => {
             unsupported(NoForm::MediaType)
         }
+        Peeked::Whole(body) if is_json(exchange, request) => {
+            match json_form::to_form(&body, &PROTECTED) {
+                Some(form) => Ok(Form::Json(form)),
+                None => malformed(
+                    "the body must be a JSON object without duplicate members, whose parameters are strings",
+                    StatusCode::BAD_REQUEST,
+                ),
+            }
+        }
         Peeked::Whole(body) => {
             let agrees = |charset: Charset| charset.agrees_on(&body, limits.form_pairs, &PROTECTED);
             match form_charset(&media_type).and_then(agrees) {
@@ -54,4 +66,12 @@ pub(super) async fn form(
         Peeked::TooLong => malformed("the body is too long", StatusCode::PAYLOAD_TOO_LARGE),
         Peeked::Broken => malformed("the body ends early", StatusCode::BAD_REQUEST),
     }
+}
+
+/// Whether the body is a JSON object with the parameters: at the paths whose answers have a code in JSON (`code_in_json`).
+pub(super) fn is_json(exchange: &Exchange<'_>, request: &Received) -> bool {
+    let media_type = request.media_type().to_ascii_lowercase();
+    let media_type = media_type.replace(' ', "");
+    let is_json = ["application/json", "application/json;charset=utf-8"].contains(&&*media_type);
+    is_json && exchange.has_code_in_json(request.path())
 }

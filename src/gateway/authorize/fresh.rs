@@ -10,6 +10,7 @@ use crate::policy::{Cleared, nothing_to_judge};
 use crate::store::{Held, Place, StoreError};
 
 use super::correlated::Correlated;
+use super::form::is_json;
 use super::parsed::Fresh;
 use super::pass::pass;
 use super::refuse::{fresh_unavailable, refuse, state_too_long};
@@ -90,7 +91,9 @@ async fn enter(
     fresh.note(exchange);
     let request = cleared.get();
     let own = &exchange.site.settings.endpoints.query;
+    // A script does not follow a redirect with its JSON.
     let pure = fresh.submission.is_pure_request(own)
+        && !is_json(exchange, request)
         && !request.headers.contains_key(header::AUTHORIZATION);
     let redirects = exchange.site.settings.entry == Entry::Redirect && pure;
     let place = if redirects {

@@ -38,6 +38,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
     }
     let form = match form(exchange, request).await {
         Ok(Form::Urlencoded(form)) => Some(form),
+        Ok(Form::Json(form)) => Some(form.into()),
         // A login form.
         Ok(Form::None | Form::Multipart) => None,
         Err((violation, _)) => return record(exchange, request, violation),

@@ -12,6 +12,7 @@ use crate::pages::Refused;
 use crate::policy::Violation;
 use crate::store::StoreError;
 
+use super::form::is_json;
 use super::parsed::Fresh;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
@@ -69,6 +70,11 @@ pub(super) async fn refuse(
     let accept = request.headers.get(header::ACCEPT);
     if reply::unavailable_for(violation).is_some() {
         return exchange.page(StatusCode::SERVICE_UNAVAILABLE, violation, accept);
+    }
+    if is_json(exchange, request) {
+        // The script that sent it reads the error.
+        let json = HeaderValue::from_static("application/json");
+        return exchange.page(StatusCode::BAD_REQUEST, violation, Some(&json));
     }
     let mode = match fresh.parsed.response_mode {
         // `None` for a signed mode: the gate does not have the server's key.

@@ -1,6 +1,5 @@
 //! Rewrites a request for the upstream: every `state` becomes the handle.
 
-use http::uri::InvalidUri;
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::flow::submission::{Part, Sign, Towards};
@@ -11,10 +10,14 @@ use crate::gateway::received::Received;
 use crate::gateway::settings::ToUpstream;
 use crate::gateway::subject::About;
 use crate::http::body::Body;
-use crate::oauth::{CodeChallenge, Digest};
+use crate::oauth::{CodeChallenge, Digest, json_form};
 use crate::policy::{Cleared, Violation};
 
+use super::form::is_json;
 use super::pass::pass_from;
+
+/// The rewritten request is not valid.
+struct Unwritable;
 
 /// The sign-in that a request begins or continues.
 pub(super) struct SignIn<'s> {
@@ -43,12 +46,17 @@ pub(super) async fn rewritten(
     let accept = cleared.get().accept();
     let cleared = cleared.amend(|request| {
         if request.target.query().is_some() || !parts.query.is_empty() {
-            request.set_query(&parts.query)?;
+            request.set_query(&parts.query).map_err(|_| Unwritable)?;
         }
         if let Some(form) = parts.form {
-            request.body.replace(form);
+            let form = if is_json(exchange, request) {
+                json_form::write(&request.body.read(), &form)
+            } else {
+                Some(form)
+            };
+            request.body.replace(form.ok_or(Unwritable)?);
         }
-        Ok::<(), InvalidUri>(())
+        Ok::<(), Unwritable>(())
     });
     let Ok(cleared) = cleared else {
         let client = exchange.site.state.client_name(record.application.client);

@@ -140,3 +140,75 @@ fn answers_without_a_code_pass_as_they_are() {
         assert_eq!((response.status, response.text()), (200, document));
     }
 }
+
+/// Posts an authorization request as a JSON object.
+fn post(rig: &Rig, authorization: &Authorization, more: &str) -> Response {
+    let members = authorization.params.iter();
+    let members = members
+        .map(|(name, value)| format!("{} : {}", serde_json::json!(name), serde_json::json!(value)));
+    let members = members.collect::<Vec<_>>().join(" , ");
+    let json = [("Content-Type", "application/json")];
+    rig.post("/authorize", &json, &format!("{{ {members}{more} }}"))
+}
+
+#[test]
+fn an_authorization_request_may_be_json() {
+    let rig = rig(Shape::JsonCode, "/code");
+    let authorization = rig.authorization();
+    let answer = post(
+        &rig,
+        &authorization,
+        ", \"extra\" : [ 1,\t{\"state\":\"mine\"}]",
+    );
+    assert_eq!(answer.status, 200, "{answer}");
+    assert_eq!(answer.json()["state"].as_str(), authorization.state());
+    let code = answer.json()["code"].as_str().unwrap().to_owned();
+    let seen = rig.upstream.requests_to("/authorize").remove(0);
+    let body = String::from_utf8(seen.content()).unwrap();
+    assert!(!body.contains(authorization.state().unwrap()), "{body}");
+    assert!(body.contains("\"state\" : \"pgs"), "{body}");
+    assert!(
+        body.ends_with(", \"extra\" : [ 1,\t{\"state\":\"mine\"}] }"),
+        "{body}"
+    );
+    assert_token(&rig.redeem(&authorization, &code));
+}
+
+#[test]
+fn an_authorization_request_in_json_is_judged_like_any_other() {
+    let rig = rig(Shape::JsonCode, "/code");
+    let good = rig.authorization();
+    for (authorization, more, error) in [
+        (good.clone().without_challenge(), "", "missing_challenge"),
+        (
+            good.clone().with("code_challenge_method", "plain"),
+            "",
+            "method_not_allowed",
+        ),
+        (
+            good.clone().with("response_type", "token"),
+            "",
+            "response_type_not_allowed",
+        ),
+        (good.clone(), ", \"state\": \"again\"", "malformed_request"),
+        (good.clone(), ", \"request\": null", "malformed_request"),
+        (good.clone(), ", \"Client_Id\": 1", "malformed_request"),
+        (
+            good.clone(),
+            ", \"grant_type\": \"authorization_code\", \"code\": \"RAWCODE-1\"",
+            "token requests are only accepted",
+        ),
+    ] {
+        let answer = post(&rig, &authorization, more);
+        assert_eq!(answer.status, 400, "{more}: {answer}");
+        assert!(answer.text().contains(error), "{error}: {answer}");
+    }
+    assert!(rig.upstream.requests_to("/authorize").is_empty());
+}
+
+#[test]
+fn json_is_refused_where_no_code_comes_in_json() {
+    let rig = Rig::new();
+    let answer = post(&rig, &rig.authorization(), "");
+    assert_eq!(answer.status, 415, "{answer}");
+}

@@ -306,9 +306,14 @@ fn form_post(target: &str, answer: &Params) -> String {
     )
 }
 
-/// Query and form, the last value of each name; what cannot be decoded stays as it is.
+/// Query and form, the last value of each name; what cannot be decoded stays as it is. Of a JSON object, its strings.
 fn all_params(received: &Received) -> Params {
     let content = received.content();
+    if let Ok(Value::Object(members)) = serde_json::from_slice(&content) {
+        let strings = members.into_iter();
+        let strings = strings.filter_map(|(name, value)| Some((name, value.as_str()?.to_owned())));
+        return strings.collect();
+    }
     let pairs = received.query().as_bytes().split(|&byte| byte == b'&');
     let mut params = Params::default();
     for pair in pairs.chain(content.split(|&byte| byte == b'&')) {
