@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use crate::real_servers::better_auth;
 use crate::support::servers::{
-    DJANGO_ALLAUTH, DJANGO_OAUTH_TOOLKIT, DOORKEEPER, OAUTH2_SERVER, OIDC_PROVIDER,
+    BETTER_AUTH, DJANGO_ALLAUTH, DJANGO_OAUTH_TOOLKIT, DOORKEEPER, OAUTH2_SERVER, OIDC_PROVIDER,
     OIDC_PROVIDER_FORM_POST, OIDC_PROVIDER_FRAGMENT, Target,
 };
 use crate::support::stage::Stage;
@@ -53,6 +54,18 @@ fn every_login_at_django_allauth_ends_with_a_code_that_its_verifier_redeems() {
 #[test]
 fn every_login_at_doorkeeper_ends_with_a_code_that_its_verifier_redeems() {
     every_login_ends_well(&DOORKEEPER);
+}
+
+/// Login and consent are an application that gets the code in JSON.
+#[test]
+fn every_login_at_better_auth_ends_with_a_code_that_its_verifier_redeems() {
+    let stage = Stage::configured(&BETTER_AUTH, better_auth::RULES);
+    let scenarios = [
+        ("normal_login", 1),
+        ("reload_of_the_login_page", 1),
+        ("two_interleaved_tabs", 2),
+    ];
+    ends_well(&BETTER_AUTH, &stage, &scenarios, &[]);
 }
 
 /// A sealed store gives a state of 2,000 characters to the browser, in a cookie.

@@ -3,6 +3,7 @@
 
 mod again;
 mod bare;
+pub(crate) mod better_auth;
 mod home_assistant;
 mod out_of_band;
 mod people;

@@ -90,11 +90,12 @@ function onBody(res, seen) {
   }
 }
 
-/** Every code in a response: Location query or fragment, or a form_post page. */
+/** Every code in a response: Location query or fragment, a form_post page, or a URL in JSON. */
 function issuedIn(location, body) {
   const codes = [];
-  if (location) {
-    const { search, hash } = new URL(location, issuer);
+  const [, inJson] = /^\{.*"(?:url|redirect_to)":("[^"]*")/s.exec(body) ?? [];
+  for (const url of [location, inJson && JSON.parse(inJson)].filter(Boolean)) {
+    const { search, hash } = new URL(url, issuer);
     for (const part of [search, hash]) codes.push(...new URLSearchParams(part.slice(1)).getAll('code'));
   }
   for (const [input] of body.matchAll(/<input\b[^>]*\bname="code"[^>]*>/gi)) codes.push(/\bvalue="([^"]*)"/i.exec(input)[1]);

@@ -69,6 +69,10 @@ pub(crate) static OAUTH2_MOCK_SERVER: Target = Target {
     response_mode: None,
 };
 
+pub(crate) static BETTER_AUTH: Target = Target {
+    profile: &BETTER_AUTH_PROFILE,
+    response_mode: None,
+};
 pub(crate) static HOME_ASSISTANT: Target = Target {
     profile: &HOME_ASSISTANT_PROFILE,
     response_mode: None,
@@ -149,6 +153,16 @@ static DOORKEEPER_PROFILE: Profile = Profile {
     authorization: &["/oauth/authorize"],
     token: &["/oauth/token"],
     metadata: "/.well-known/oauth-authorization-server",
+    other_client: ("conf", "sekrit"),
+    tls: false,
+    running: OnceLock::new(),
+};
+
+static BETTER_AUTH_PROFILE: Profile = Profile {
+    program: "servers/better-auth.mjs",
+    authorization: &["/api/auth/oauth2/authorize"],
+    token: &["/api/auth/oauth2/token"],
+    metadata: "/api/auth/.well-known/openid-configuration",
     other_client: ("conf", "sekrit"),
     tls: false,
     running: OnceLock::new(),
