@@ -140,11 +140,17 @@ impl Site {
         self.namesakes.get(&client).map(|namesake| *namesake)
     }
 
-    /// The `iss` parameter of error responses (RFC 9207). `None`: the upstream does not send it.
+    /// The issuer of the upstream: the configured one, else that of its metadata. `None`: none is known.
+    pub(crate) fn issuer(&self) -> Option<String> {
+        let configured = self.settings.issuer.clone();
+        configured.or_else(|| self.state.issuer().issuer)
+    }
+
+    /// The `iss` parameter of authorization responses (RFC 9207). `None`: neither the upstream's metadata nor that of the gate
+    /// promises it, and the upstream does not send it.
     pub(crate) fn response_issuer(&self) -> Option<String> {
-        let learned = self.state.issuer();
-        let issuer = self.settings.issuer.clone().or(learned.issuer);
-        issuer.filter(|_| learned.in_responses)
+        let is_promised = self.settings.adds_issuer() || self.state.promises_issuer();
+        is_promised.then(|| self.issuer()).flatten()
     }
 
     /// Whether clients reach the gate over TLS.

@@ -139,6 +139,17 @@ pub(crate) enum Event<'a> {
         request: RequestId,
         upstream: &'a Upstream,
     },
+    /// Clients refuse the metadata of this upstream: its issuer is not the URL under which the document is served (RFC 8414 section
+    /// 3.3), or not the configured one. Logged once.
+    IssuerMismatch {
+        request: RequestId,
+        upstream: &'a Upstream,
+        /// The issuer in the document, truncated.
+        #[serde(serialize_with = "fields::text")]
+        issuer: &'a str,
+        /// The path at which the document is served.
+        path: &'a str,
+    },
     /// The maximum number of requests to this upstream is in flight.
     Overloaded {
         request: RequestId,
@@ -294,6 +305,13 @@ impl Event<'_> {
             Self::UpstreamOriginInBody { upstream, .. } => incident(
                 Level::Warn,
                 ["upstream_origin_in_body", upstream.name(), ""],
+            ),
+            Self::IssuerMismatch { upstream, .. } => about(
+                Level::Warn,
+                Some(["issuer_mismatch", upstream.name(), ""]),
+                Some(
+                    "make the server's own public URL the public_url of its upstream, and issuer, where it is written, the one in its metadata",
+                ),
             ),
             Self::Overloaded { upstream, .. } => {
                 incident(Level::Warn, ["overloaded", upstream.name(), ""])

@@ -124,14 +124,7 @@ fn reserved_keys_are_refused_unless_they_have_their_present_value() {
     );
     check_upstream(
         "[upstream.pkce]\ncorrelation = \"state\"\nrequest_objects = \"deny\"\ndevice = \"off\"\n\
-         code_in_json = []\n[upstream.metadata]\nsynthesize = false",
+         code_in_json = []",
         &[],
-    );
-    check_upstream(
-        "[upstream.metadata]\nsynthesize = true",
-        &[
-            "2:14 error: `upstream.metadata.synthesize` is not supported in this version | \
-             comes with a later version | write false, or remove it",
-        ],
     );
 }

@@ -377,6 +377,12 @@ fn tell_all(telemetry: &Telemetry) {
         },
         Event::OtherBrowser { request, upstream },
         Event::UpstreamOriginInBody { request, upstream },
+        Event::IssuerMismatch {
+            request,
+            upstream,
+            issuer: "https://other.example",
+            path: "/.well-known/openid-configuration",
+        },
         Event::Overloaded { request, upstream },
         Event::Panicked,
         Event::Panic { place: "a.rs:1" },
