@@ -12,6 +12,7 @@ mod elsewhere;
 mod exchange;
 mod forward;
 mod metadata;
+mod own_document;
 mod received;
 mod registered;
 pub(crate) mod reply;

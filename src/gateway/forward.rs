@@ -10,7 +10,7 @@ use crate::spelling::shortcuts::may_hold_handle;
 
 use super::exchange::Exchange;
 use super::received::Received;
-use super::{bind, concern, elsewhere, metadata, reply};
+use super::{bind, concern, elsewhere, own_document, reply};
 use crate::http::body::Body;
 use crate::http::headers;
 
@@ -48,7 +48,7 @@ pub(super) async fn pass(exchange: &Exchange<'_>, mut request: Received) -> Resp
 }
 
 async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
-    let own = metadata::own::at(exchange, request.path());
+    let own = own_document::at(exchange, request.path());
     let is_plain = !exchange.site.observes_only && (own.is_some() || may_be_read(&request));
     if is_plain {
         Exchange::ask_for_identity(&mut request.headers);
@@ -62,7 +62,7 @@ async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<B
     let mut sent = exchange.send(request).await;
     if let Some(own) = own {
         sent = match sent {
-            Ok(response) => Ok(Box::pin(metadata::own::public(exchange, own, response)).await),
+            Ok(response) => Ok(Box::pin(own_document::public(exchange, own, response)).await),
             Err(failed) => Err(failed),
         };
     }

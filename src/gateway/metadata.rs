@@ -2,7 +2,6 @@
 //! server that has none it can be synthesized ([`mod@synthesis`]).
 
 mod document;
-pub(super) mod own;
 mod synthesis;
 
 use http::{Method, Response, header};

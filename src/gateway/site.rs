@@ -8,6 +8,7 @@ use dashmap::DashMap;
 use http::HeaderValue;
 use memchr::memmem::Finder;
 
+use crate::answer::carrier::metadata::Truth;
 use crate::answer::origins::Origins;
 use crate::oauth::Digest;
 use crate::oauth::redirect::target_digest;
@@ -138,6 +139,16 @@ impl Site {
     /// The key of the rule for a name that some server takes for another client.
     pub(crate) fn namesake(&self, client: Digest) -> Option<Namesake> {
         self.namesakes.get(&client).map(|namesake| *namesake)
+    }
+
+    /// What documents must say.
+    pub(crate) fn truth(&self) -> Truth<'_> {
+        Truth {
+            public_origin: &self.settings.public_origin,
+            upstream_origin: &self.origin,
+            endpoints: &self.settings.endpoints,
+            rule: self.settings.rules.default_rule(),
+        }
     }
 
     /// The issuer of the upstream: the configured one, else that of its metadata. `None`: none is known.

@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::answer::carrier::metadata::{Issuer, Promise, Truth, derived, rewrite};
+use crate::answer::carrier::metadata::{Issuer, Promise, derived, rewrite};
 use crate::gateway::exchange::Exchange;
 use crate::http::body::{Body, Peeked};
 use crate::http::headers;
@@ -36,7 +36,7 @@ pub(super) async fn rewritten(
     let Peeked::Whole(document) = response.body_mut().peek(limit).await else {
         return Found::Other(response);
     };
-    let truth = truth(exchange);
+    let truth = exchange.site.truth();
     let rewritten = match promise {
         None => rewrite(&document, truth),
         Some(promise) => derived(&document, truth, promise),
@@ -52,17 +52,6 @@ pub(super) async fn rewritten(
         .or_insert(HeaderValue::from_static(MAX_AGE));
     response.body_mut().replace(rewritten);
     Found::Metadata(response)
-}
-
-/// What the document must say.
-pub(super) fn truth<'e>(exchange: &Exchange<'e>) -> Truth<'e> {
-    let settings = &exchange.site.settings;
-    Truth {
-        public_origin: &settings.public_origin,
-        upstream_origin: &exchange.site.origin,
-        endpoints: &settings.endpoints,
-        rule: settings.rules.default_rule(),
-    }
 }
 
 /// Learns the issuer of a document. Logs once if clients that compare the issuer with the URL of its document (RFC 8414 section

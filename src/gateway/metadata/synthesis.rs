@@ -8,7 +8,7 @@ use memchr::memmem;
 use crate::answer::carrier::metadata::{Promise, synthesized};
 use crate::upstream::UpstreamError;
 
-use super::document::{Found, MAX_AGE, learn, rewritten, truth};
+use super::document::{Found, MAX_AGE, learn, rewritten};
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::{Parts, Received};
 use crate::gateway::reply;
@@ -69,7 +69,7 @@ pub(super) async fn answer(
             Found::Other(_) => {}
         }
     }
-    let Some((document, issuer)) = synthesized(truth(exchange), promise) else {
+    let Some((document, issuer)) = synthesized(exchange.site.truth(), promise) else {
         return Ok(reply::internal_error());
     };
     learn(exchange, asked.path, issuer);

@@ -75,8 +75,8 @@ impl SiteState {
 
     /// Remembers a client's name. Records have only its digest.
     pub(crate) fn note_client(&self, client: &ClientId) {
-        /// The longest name that is remembered, in bytes.
-        const LONGEST: usize = 128;
+        /// The longest name that is remembered, in bytes. Client identifiers may be URLs.
+        const LONGEST: usize = 2048;
         let digest = client.digest();
         if client.as_str().len() > LONGEST || self.names.contains_key(&digest) {
             return;

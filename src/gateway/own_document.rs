@@ -4,16 +4,15 @@
 use http::{Response, header};
 
 use crate::answer::carrier::metadata::{public_registration, public_resource};
-use crate::gateway::exchange::Exchange;
-use crate::http::body::{Body, Peeked};
-use crate::http::headers;
 use crate::policy::Mode;
 use crate::route::OwnDocument;
 
-use super::document::truth;
+use super::exchange::Exchange;
+use crate::http::body::{Body, Peeked};
+use crate::http::headers;
 
 /// Which of these documents the answer at a path may be. `None`: none, or the configuration leaves documents as they are.
-pub(in crate::gateway) fn at(exchange: &Exchange<'_>, path: &str) -> Option<OwnDocument> {
+pub(super) fn at(exchange: &Exchange<'_>, path: &str) -> Option<OwnDocument> {
     let settings = &exchange.site.settings;
     let is_rewritten =
         settings.rewrite_metadata && settings.rules.default_rule().mode == Mode::Enforce;
@@ -23,7 +22,7 @@ pub(in crate::gateway) fn at(exchange: &Exchange<'_>, path: &str) -> Option<OwnD
 }
 
 /// The answer with the public origin in place of the upstream's own.
-pub(in crate::gateway) async fn public(
+pub(super) async fn public(
     exchange: &Exchange<'_>,
     document: OwnDocument,
     mut response: Response<Body>,
@@ -36,7 +35,7 @@ pub(in crate::gateway) async fn public(
     let Peeked::Whole(text) = response.body_mut().peek(limit).await else {
         return response;
     };
-    let truth = truth(exchange);
+    let truth = exchange.site.truth();
     let changed = match document {
         OwnDocument::Resource => public_resource(&text, truth, exchange.site.issuer().as_deref()),
         OwnDocument::Registration => public_registration(&text, truth),
