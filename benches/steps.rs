@@ -75,6 +75,7 @@ fn carriers(criterion: &mut Criterion) {
         state: &state,
         code: Some((&raw, &code)),
         without: &[],
+        issuer: None,
     };
     let location = format!(
         "https://app.example/callback?code=SplxlOBeZQQYbYS6WxSbIA&state={}&iss=https%3A%2F%2Flogin.example",

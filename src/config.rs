@@ -18,6 +18,7 @@ mod context;
 mod endpoints;
 pub(crate) mod file;
 mod lint;
+mod metadata;
 mod oauth;
 mod origin;
 mod path;

@@ -146,6 +146,7 @@ pub fn location(input: &[u8]) {
         state: &state,
         code: None,
         without: &[],
+        issuer: None,
     };
     assert_eq!(location.rewrite(untouched).bytes(), input);
     let key = key();
@@ -156,6 +157,7 @@ pub fn location(input: &[u8]) {
         state: &state,
         code: replaced,
         without: &[],
+        issuer: None,
     });
     let after = Location::new(rewritten.bytes());
     let again = after.read((&key).into());
@@ -195,6 +197,7 @@ pub fn form_post_page(input: &[u8]) {
             state: &state,
             code: None,
             without: &[],
+            issuer: None,
         };
         if form.read((&key).into()).handles.is_empty() {
             assert_eq!(form.rewrite(none).bytes(), input);
@@ -205,6 +208,7 @@ pub fn form_post_page(input: &[u8]) {
             state: &state,
             code: carried.codes.first().map(|raw| (raw, &code)),
             without: &[],
+            issuer: None,
         };
         let rewritten = form.rewrite(with);
         for form in FormPost::all(rewritten.bytes()) {

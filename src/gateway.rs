@@ -12,6 +12,7 @@ mod elsewhere;
 mod exchange;
 mod forward;
 mod metadata;
+mod own_document;
 mod received;
 mod registered;
 pub(crate) mod reply;
@@ -258,7 +259,9 @@ impl Gateway {
         // An upstream that is only observed gets the target byte for byte.
         let target = match (&route.path, parts.uri.path_and_query()) {
             (Cow::Borrowed(_), Some(target)) => target.clone(),
-            (Cow::Owned(_), Some(target)) if site.observes_only => target.clone(),
+            (Cow::Owned(_), Some(target)) if site.observes_only && !route.is_alias => {
+                target.clone()
+            }
             (path, _) => {
                 with_query(path, parts.uri.query()).ok_or_else(|| told(Misdirection::TARGET))?
             }

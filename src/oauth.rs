@@ -21,6 +21,7 @@ pub(crate) mod pkce;
 pub(crate) mod redirect;
 pub(crate) mod response;
 pub(crate) mod token;
+pub(crate) mod well_known;
 
 pub(crate) use ambiguous::Ambiguous;
 pub(crate) use authorize::AuthorizationRequest;

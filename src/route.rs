@@ -22,7 +22,7 @@ use http::{HeaderMap, Uri, header};
 use crate::oauth::Endpoint;
 
 pub(crate) use code_in_json::CodeInJson;
-pub(crate) use endpoints::Endpoints;
+pub(crate) use endpoints::{Alias, Endpoints, OwnDocument};
 use fold::{Readings, fold_path, is_below, merge_slashes};
 use host::valid_host;
 pub(crate) use no_route::Misdirection;
@@ -62,8 +62,10 @@ pub(crate) struct Route<'u> {
     pub upstream: usize,
     /// `None`: some servers would treat the path as a protected endpoint.
     pub endpoint: Option<Endpoint>,
-    /// The path with runs of `/` merged, as it was matched and is forwarded.
+    /// The path with runs of `/` merged, as it was matched and is forwarded. For an alias, the path that it stands for.
     pub path: Cow<'u, str>,
+    /// Whether the request has an alias in place of `path`.
+    pub is_alias: bool,
     /// The host in the request.
     pub host: Authority,
 }
@@ -106,19 +108,30 @@ impl Routes {
             .iter()
             .enumerate()
             .filter(|(_, entry)| entry.serves(&host) && entry.contains(&path))
-            .max_by_key(|(_, Entry { territory, .. })| {
-                (!territory.hosts.is_empty(), territory.prefix.len())
+            .max_by_key(|(_, entry)| {
+                let hosts = &entry.territory.hosts;
+                (!hosts.is_empty(), entry.closeness(&path))
             })
             .ok_or(Misdirection::UNKNOWN)?;
+        let target = entry.territory.endpoints.target_of(&path);
+        let is_alias = target.is_some();
+        let path = target.map_or(path, |target| Cow::Owned(target.to_owned()));
         let exact = entry.exactly(&path);
         let (upstream, endpoint) = match exact {
             Some(endpoint) => (upstream, Some(endpoint)),
-            None => self.inexactly(upstream, entry, &path),
+            None if is_alias => (upstream, Some(Endpoint::Other)),
+            None => match self.inexactly(upstream, entry, &path) {
+                (upstream, Some(Endpoint::Other)) if entry.territory.endpoints.is_smart(&path) => {
+                    (upstream, Some(Endpoint::Metadata))
+                }
+                inexact => inexact,
+            },
         };
         Ok(Route {
             upstream,
             endpoint,
             path,
+            is_alias,
             host,
         })
     }
@@ -173,7 +186,22 @@ impl Entry {
     }
 
     fn contains(&self, path: &str) -> bool {
-        is_below(self.territory.prefix.trim_end_matches('/'), path)
+        self.is_well_known(path) || is_below(self.territory.prefix.trim_end_matches('/'), path)
+    }
+
+    /// Whether the path is one of the issuer's well-known paths, which may be outside of the prefix.
+    fn is_well_known(&self, path: &str) -> bool {
+        let mut known = self.territory.endpoints.well_known.iter();
+        known.any(|known| known == path)
+    }
+
+    /// By how much of the path it is for this upstream.
+    fn closeness(&self, path: &str) -> usize {
+        if self.is_well_known(path) {
+            path.len()
+        } else {
+            self.territory.prefix.len()
+        }
     }
 
     fn exactly(&self, path: &str) -> Option<Endpoint> {
@@ -183,7 +211,7 @@ impl Entry {
             Some(Endpoint::Authorization)
         } else if is(&endpoints.token) {
             Some(Endpoint::Token)
-        } else if is(&endpoints.metadata) {
+        } else if endpoints.is_metadata(path) {
             Some(Endpoint::Metadata)
         } else {
             None
@@ -222,6 +250,7 @@ fn host_of(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oauth::well_known;
     use http::HeaderValue;
 
     fn entry(hosts: &[&str], prefix: &str) -> Territory {
@@ -231,7 +260,7 @@ mod tests {
             continuation: path("/oauth2/callback"),
             token: path("/oauth2/token"),
             metadata: path("/.well-known/openid-configuration"),
-            query: Vec::new(),
+            ..Endpoints::default()
         };
         Territory {
             hosts: hosts.iter().map(|host| (*host).to_owned()).collect(),
@@ -410,6 +439,113 @@ mod tests {
         );
         let named = Routes::new(vec![entry(&["a.example"], "/")]);
         assert_eq!(find(&named, "/", "b.example"), Err(Misdirection::UNKNOWN));
+    }
+
+    fn with_aliases() -> Routes {
+        let mut one = entry(&[], "/");
+        one.endpoints.registration = vec!["/connect/register".to_owned()];
+        let pairs = [
+            ("/authorize", "/oauth2/authorize"),
+            ("/token", "/oauth2/token"),
+            ("/register", "/connect/register"),
+            ("/metadata", "/.well-known/openid-configuration"),
+        ];
+        one.endpoints.aliases = Vec::from(pairs.map(|(path, target)| Alias {
+            path: path.to_owned(),
+            target: target.to_owned(),
+        }));
+        Routes::new(vec![one])
+    }
+
+    #[test]
+    fn an_alias_is_the_endpoint_that_it_stands_for() {
+        let routes = with_aliases();
+        for (target, endpoint, path) in [
+            (
+                "/authorize?a=b",
+                Endpoint::Authorization,
+                "/oauth2/authorize",
+            ),
+            ("//token", Endpoint::Token, "/oauth2/token"),
+            ("/register", Endpoint::Other, "/connect/register"),
+            (
+                "/metadata",
+                Endpoint::Metadata,
+                "/.well-known/openid-configuration",
+            ),
+            ("/tokens", Endpoint::Other, "/tokens"),
+        ] {
+            let found = find(&routes, target, "h");
+            assert_eq!(found, Ok((0, Some(endpoint), path.to_owned())), "{target}");
+        }
+    }
+
+    #[test]
+    fn other_spellings_of_an_alias_are_refused_as_those_of_its_endpoint() {
+        let routes = with_aliases();
+        for path in [
+            "/token/",
+            "/TOKEN",
+            "/%74oken",
+            "/x/../authorize",
+            "/authorize;a",
+            "/token.json",
+        ] {
+            assert_eq!(find(&routes, path, "h").unwrap().1, None, "{path}");
+        }
+        // An alias of what needs no protection is not protected either.
+        assert_eq!(
+            find(&routes, "/register/", "h").unwrap().1,
+            Some(Endpoint::Other)
+        );
+    }
+
+    #[test]
+    fn the_well_known_paths_of_an_issuer_belong_to_its_upstream() {
+        let mut tenant = entry(&[], "/tenant");
+        tenant.endpoints.well_known = well_known::paths(well_known::OAUTH, "/tenant");
+        let routes = Routes::new(vec![entry(&[], "/"), tenant]);
+        for (path, expected) in [
+            (
+                "/.well-known/oauth-authorization-server/tenant",
+                (1, Some(Endpoint::Metadata)),
+            ),
+            (
+                "/tenant/.well-known/oauth-authorization-server",
+                (1, Some(Endpoint::Metadata)),
+            ),
+            (
+                "/.well-known/oauth-authorization-server/tenant2",
+                (0, Some(Endpoint::Other)),
+            ),
+            (
+                "/.well-known/openid-configuration",
+                (0, Some(Endpoint::Metadata)),
+            ),
+        ] {
+            let (upstream, endpoint, _) = find(&routes, path, "h").unwrap();
+            assert_eq!((upstream, endpoint), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn smart_configurations_are_found_below_every_fhir_base_url() {
+        let path = "/r4/acme/.well-known/smart-configuration";
+        let routes = |one| Routes::new(vec![one]);
+        let endpoint = |routes: &Routes, path| find(routes, path, "h").unwrap().1;
+        let mut without = entry(&[], "/");
+        without.endpoints.metadata.clear();
+        assert_eq!(endpoint(&routes(without), path), Some(Endpoint::Other));
+        let routes = routes(entry(&[], "/"));
+        assert_eq!(endpoint(&routes, path), Some(Endpoint::Metadata));
+        assert_eq!(
+            endpoint(&routes, well_known::SMART),
+            Some(Endpoint::Metadata)
+        );
+        let disguised = "/oauth2/token;/.well-known/smart-configuration/../../../oauth2/token";
+        assert_eq!(endpoint(&routes, disguised), None);
+        let ambiguous = "/oauth2/token%00/.well-known/smart-configuration";
+        assert_eq!(endpoint(&routes, ambiguous), None);
     }
 
     #[test]

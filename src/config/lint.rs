@@ -223,6 +223,7 @@ fn doubled_prefix(read: &Read<'_>) {
         ("authorization", &endpoints.authorization),
         ("continuation", &endpoints.continuation),
         ("token", &endpoints.token),
+        ("registration", &endpoints.registration),
         ("metadata", &endpoints.metadata),
     ] {
         let path = paths.iter().find(|path| path.starts_with(&doubled));

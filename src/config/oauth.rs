@@ -1,7 +1,7 @@
 //! OAuth values: code challenge methods, response types, response modes and parameter names.
 
 use super::value::{Kind, Wrong};
-use super::wording::{nearest, quoted};
+use super::wording::{nearest, one_of, quoted};
 use crate::oauth::{CodeChallengeMethod, ResponseMode, ResponseType, endpoint_query};
 
 /// `code_challenge_method`.
@@ -16,6 +16,13 @@ pub(super) const RESPONSE_MODE: Kind<ResponseMode> =
 pub(super) const RESPONSE_TYPE: Kind<ResponseType> =
     Kind::new("a response type", "code", response_type)
         .pattern("^(code|token|id_token|none|code_credentials)( (code|token|id_token))*$");
+
+/// A way in which clients authenticate at the token endpoint (RFC 7591 section 2). Those with signatures are left out: metadata
+/// would have to list their algorithms, too.
+pub(super) const AUTH_METHOD: Kind<String> =
+    Kind::new("a client authentication method", "none", auth_method).words(&AUTH_METHODS);
+
+const AUTH_METHODS: [&str; 3] = ["none", "client_secret_basic", "client_secret_post"];
 
 /// The name of a query parameter that is part of an endpoint's URL.
 pub(super) const QUERY_NAME: Kind<String> =
@@ -68,6 +75,20 @@ fn response_type(text: &str) -> Result<ResponseType, Wrong> {
         return Err(Wrong::new("it has a word twice", HELP));
     }
     Ok(parsed)
+}
+
+fn auth_method(text: &str) -> Result<String, Wrong> {
+    if AUTH_METHODS.contains(&text) {
+        return Ok(text.to_owned());
+    }
+    let label = match nearest(text, &AUTH_METHODS) {
+        Some((_, word)) => format!("did you mean {word:?}?"),
+        None => "metadata of the gate cannot describe this method".to_owned(),
+    };
+    Err(Wrong::new(
+        label,
+        format!("write {}", one_of(&AUTH_METHODS)),
+    ))
 }
 
 /// Parses a parameter name. It is compared byte for byte, so it must be written as in the URL.

@@ -10,7 +10,7 @@ use toml::de::DeValue;
 
 use super::problem::{Problem, Span};
 use super::section::{Key, Later};
-use super::tree::{At, Table};
+use super::tree::{At, Entry, Table};
 use super::value::{DURATION, Kind, SIZE, Wrong, show_duration, show_size};
 use super::wording::{nearest, one_of, quoted};
 use crate::clock::date;
@@ -257,6 +257,41 @@ impl Table<'_> {
             list.push(At { span, value });
         }
         list
+    }
+
+    /// Reads a table whose names and values are strings of the same kind, empty by default. Invalid pairs are recorded and left
+    /// out.
+    pub(super) fn pairs<T>(&self, key: &'static str, kind: &Kind<T>) -> Vec<(At<T>, At<T>)> {
+        let entry = self.declare(key, || {
+            let json = json!({ "type": "object", "additionalProperties": kind.json() });
+            Key::new(
+                format!("a table; each name and value is {}", kind.what),
+                "{}",
+                json,
+            )
+        });
+        let Some(entry) = entry else {
+            return Vec::new();
+        };
+        let Some(table) = entry.value.as_table() else {
+            let example = format!("{{ \"/authorize\" = {:?} }}", kind.example);
+            self.wrong_type(key, entry, "a table", example);
+            return Vec::new();
+        };
+        let mut pairs = Vec::new();
+        for (name, value) in table {
+            let span = name.span().into();
+            let name = (kind.read)(name.get_ref())
+                .map_err(|wrong| self.wrong(key, span, kind.what, wrong))
+                .map(|value| At { span, value });
+            let element = Entry::element(value);
+            let value = self.text_of(key, element, kind);
+            let span = element.span;
+            pairs.extend(name.ok().zip(value.map(|value| At { span, value })));
+        }
+        // As they are written; the parser sorts them.
+        pairs.sort_by_key(|(name, _)| name.span.start);
+        pairs
     }
 
     /// Reads a day, as days since 1970-01-01: a TOML date or a string. `None`: absent or invalid.

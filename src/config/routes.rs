@@ -3,16 +3,22 @@
 use super::endpoints::below;
 use super::path::{PATH, PATTERN};
 use super::tree::Table;
-use crate::route::RoutePolicy;
+use crate::route::{Endpoints, RoutePolicy};
 
-/// Reads the policy, and prepends the prefix to its paths, as with endpoints. Configured metadata paths are always allowed:
-/// clients need them to discover the endpoints.
-pub(super) fn read(table: &Table<'_>, prefix: &str, metadata: &[String]) -> RoutePolicy {
+/// Reads the policy, and prepends the prefix to its paths, as with endpoints. Configured paths of metadata and registration are
+/// always allowed: clients need them to find the endpoints, and to register.
+pub(super) fn read(table: &Table<'_>, prefix: &str, endpoints: &Endpoints) -> RoutePolicy {
     let allow = below(prefix, &table.list("allow", &PATTERN));
     let defaults = [("guarded", false), ("deny", true)];
     RoutePolicy {
         deny_by_default: table.words("default", false, &defaults),
-        allow: [&allow, metadata].concat(),
+        allow: [
+            &*allow,
+            &endpoints.metadata,
+            &endpoints.well_known,
+            &endpoints.registration,
+        ]
+        .concat(),
         deny: below(prefix, &table.list("deny", &PATTERN)),
         foreign_callbacks: below(prefix, &table.list("foreign_callbacks", &PATH)),
     }

@@ -297,7 +297,7 @@ impl<'t> Entry<'t> {
         }
     }
 
-    fn element(value: &'t Spanned<DeValue<'t>>) -> Self {
+    pub(super) fn element(value: &'t Spanned<DeValue<'t>>) -> Self {
         Self::of(value.span().into(), value)
     }
 

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::context::Context;
-use super::origin::{ISSUER, ORIGIN, Origin};
+use super::origin::{ORIGIN, Origin};
 use super::path::{HOST, NAME, PREFIX};
 use super::problem::Problem;
 use super::sections::TIMEOUT;
 use super::tree::{At, Table};
 use super::value::TEXT;
-use super::{ca, client, code_in_json, endpoints, pkce, routes};
+use super::{ca, client, code_in_json, endpoints, metadata, pkce, routes};
 use crate::gateway;
 use crate::gateway::settings::{BrowserBinding, Correlation, Entry, ToUpstream};
 use crate::oauth::ClientId;
@@ -41,7 +41,7 @@ pub(super) fn read<'t>(
     let endpoints = table.table("upstream.endpoints");
     let routes = table.table("upstream.routes");
     let pkce = table.table("upstream.pkce");
-    let metadata = table.table("upstream.metadata");
+    let about = table.table("upstream.metadata");
     let help = "add url = \"http://127.0.0.1:9000\"";
     table.require("url", "the gate has to know where this upstream is", help);
     let target = table.find("url", &ORIGIN);
@@ -60,7 +60,15 @@ pub(super) fn read<'t>(
         .iter()
         .map(|(_, client)| (ClientId::new(&client.id).digest(), client.clone()));
     let prefix = table.text("prefix", &PREFIX, "/".to_owned());
-    let paths = endpoints::read(&endpoints, &prefix);
+    let mut paths = endpoints::read(&endpoints, &prefix);
+    let server = metadata::Server {
+        upstream: &table,
+        public: public.as_ref(),
+        prefix: &prefix,
+        rule: &rule,
+        clients: &clients,
+    };
+    let said = metadata::read(&about, &server, &mut paths);
     let bindings = [
         ("off", BrowserBinding::Off),
         ("soft", BrowserBinding::Soft),
@@ -70,9 +78,8 @@ pub(super) fn read<'t>(
         ("forward", ToUpstream::Forward),
         ("strip", ToUpstream::Strip),
     ];
-    metadata.later(&[("synthesize", Some("false"))]);
     let gateway = gateway::Settings {
-        routes: routes::read(&routes, &prefix, &paths.metadata),
+        routes: routes::read(&routes, &prefix, &paths),
         name: table.text("name", &NAME, "legacy".to_owned()),
         hosts: At::values(&table.list("hosts", &HOST)),
         endpoints: paths,
@@ -90,8 +97,9 @@ pub(super) fn read<'t>(
             &to_upstream,
             &["replace"],
         ),
-        rewrite_metadata: metadata.flag("rewrite", true),
-        issuer: metadata.find("issuer", &ISSUER),
+        rewrite_metadata: said.rewrite,
+        issuer: said.issuer,
+        synthesis: said.synthesis,
     };
     Read {
         connection: connection(&table, target.as_ref(), context),
@@ -99,7 +107,7 @@ pub(super) fn read<'t>(
         endpoints,
         routes,
         pkce,
-        metadata,
+        metadata: about,
         target,
         public,
         clients,

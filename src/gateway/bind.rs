@@ -260,12 +260,18 @@ async fn bind<'g>(
         Some(Bound::Handle(ours)) => Some(ours),
         Some(_) | None => None,
     };
+    // Never a second one.
+    let lacks_issuer = carried.issuer.is_none() && carried.is_response();
+    let issuer = lacks_issuer
+        .then(|| exchange.site.response_issuer())
+        .flatten();
     let written = |state, without: &[&str]| {
         placed.place.rewrite(Replacement {
             handle,
             state,
             code: code.zip(ours),
             without,
+            issuer: issuer.as_deref(),
         })
     };
     let rewritten = written(&state, &[]);

@@ -10,7 +10,7 @@ use crate::spelling::shortcuts::may_hold_handle;
 
 use super::exchange::Exchange;
 use super::received::Received;
-use super::{bind, concern, elsewhere, reply};
+use super::{bind, concern, elsewhere, own_document, reply};
 use crate::http::body::Body;
 use crate::http::headers;
 
@@ -48,8 +48,9 @@ pub(super) async fn pass(exchange: &Exchange<'_>, mut request: Received) -> Resp
 }
 
 async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
+    let own = own_document::at(exchange, request.path());
     let is_plain = !exchange.site.observes_only
-        && (may_be_read(&request) || exchange.has_code_in_json(request.path()));
+        && (own.is_some() || may_be_read(&request) || exchange.has_code_in_json(request.path()));
     if is_plain {
         Exchange::ask_for_identity(&mut request.headers);
     }
@@ -59,7 +60,13 @@ async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<B
         is_plain,
         ..bind::Asked::default()
     };
-    let sent = exchange.send(request).await;
+    let mut sent = exchange.send(request).await;
+    if let Some(own) = own {
+        sent = match sent {
+            Ok(response) => Ok(Box::pin(own_document::public(exchange, own, response)).await),
+            Err(failed) => Err(failed),
+        };
+    }
     bind::deliver(exchange, asked, sent).await
 }
 

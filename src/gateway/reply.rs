@@ -209,6 +209,31 @@ fn prefers_json(accept: Option<&HeaderValue>) -> bool {
         })
 }
 
+/// A JSON document that may be cached.
+pub(crate) fn document(json: Vec<u8>, max_age: &'static str) -> Response<Body> {
+    let mut response = response(StatusCode::OK, "application/json", json);
+    set(response.headers_mut(), header::CACHE_CONTROL, max_age);
+    response.headers_mut().remove(header::PRAGMA);
+    response
+}
+
+/// Permits scripts of any origin to read a document, with any header fields (CORS).
+pub(crate) fn preflight() -> Response<Body> {
+    let mut response = response(StatusCode::NO_CONTENT, "text/plain; charset=utf-8", "");
+    let headers = response.headers_mut();
+    headers.remove(header::CONTENT_TYPE);
+    for (name, value) in [
+        (header::ACCESS_CONTROL_ALLOW_ORIGIN, "*"),
+        (header::ACCESS_CONTROL_ALLOW_METHODS, "GET, HEAD"),
+        // Of the fields, `*` does not include Authorization, which such a request needs not.
+        (header::ACCESS_CONTROL_ALLOW_HEADERS, "*"),
+        (header::ACCESS_CONTROL_MAX_AGE, "86400"),
+    ] {
+        set(headers, name, value);
+    }
+    response
+}
+
 /// 500 without details.
 pub(crate) fn internal_error() -> Response<Body> {
     bad_request(StatusCode::INTERNAL_SERVER_ERROR, "internal error")

@@ -1,6 +1,6 @@
 //! The settings of the gateway for one upstream.
 
-use crate::policy::{Mode, Rules};
+use crate::policy::{Mode, Rule, Rules};
 use crate::route::{CodeInJson, Endpoints, RoutePolicy, Territory};
 
 /// The settings of the gateway for one upstream.
@@ -32,9 +32,37 @@ pub struct Settings {
     pub rewrite_metadata: bool,
     /// The configured issuer. `None`: it is learned from metadata and answers.
     pub issuer: Option<String>,
+    /// How metadata is served if the upstream has none.
+    pub synthesis: Option<Synthesis>,
+}
+
+/// The metadata of an upstream that has none (`synthesize`).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Synthesis {
+    /// The configured issuer, else the public origin.
+    pub issuer: String,
+    /// The paths of its document (RFC 8414).
+    pub paths: Vec<String>,
+    /// The paths at which the upstream may have `OpenID` metadata, from which the document is then derived.
+    pub openid: Vec<String>,
+    /// How clients authenticate at the token endpoint.
+    pub auth_methods: Vec<String>,
 }
 
 impl Settings {
+    /// Whether the gate adds `iss` (RFC 9207) to every answer with a code or an error, so that metadata may promise it. This must not
+    /// depend on what a process has learned, because its replicas and successors have to keep the promise. So the issuer has to be
+    /// configured, and all answers have to be rewritten.
+    pub fn adds_issuer(&self) -> bool {
+        let is_off = |rule: &Rule| rule.mode == Mode::Off;
+        let mut clients = self.rules.clients();
+        self.synthesis.is_some()
+            && self.issuer.is_some()
+            && !self.rules.any_upstream_codes()
+            && !is_off(self.rules.default_rule())
+            && !clients.any(|client| is_off(&client.rule) || is_off(&client.afterwards))
+    }
+
     /// The hosts and paths that the router needs.
     pub fn territory(&self) -> Territory {
         Territory {

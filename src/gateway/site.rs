@@ -8,6 +8,7 @@ use dashmap::DashMap;
 use http::HeaderValue;
 use memchr::memmem::Finder;
 
+use crate::answer::carrier::metadata::Truth;
 use crate::answer::origins::Origins;
 use crate::oauth::Digest;
 use crate::oauth::redirect::target_digest;
@@ -145,11 +146,27 @@ impl Site {
         self.namesakes.get(&client).map(|namesake| *namesake)
     }
 
-    /// The `iss` parameter of error responses (RFC 9207). `None`: the upstream does not send it.
+    /// What documents must say.
+    pub(crate) fn truth(&self) -> Truth<'_> {
+        Truth {
+            public_origin: &self.settings.public_origin,
+            upstream_origin: &self.origin,
+            endpoints: &self.settings.endpoints,
+            rule: self.settings.rules.default_rule(),
+        }
+    }
+
+    /// The issuer of the upstream: the configured one, else that of its metadata. `None`: none is known.
+    pub(crate) fn issuer(&self) -> Option<String> {
+        let configured = self.settings.issuer.clone();
+        configured.or_else(|| self.state.issuer().issuer)
+    }
+
+    /// The `iss` parameter of authorization responses (RFC 9207). `None`: neither the upstream's metadata nor that of the gate
+    /// promises it, and the upstream does not send it.
     pub(crate) fn response_issuer(&self) -> Option<String> {
-        let learned = self.state.issuer();
-        let issuer = self.settings.issuer.clone().or(learned.issuer);
-        issuer.filter(|_| learned.in_responses)
+        let is_promised = self.settings.adds_issuer() || self.state.promises_issuer();
+        is_promised.then(|| self.issuer()).flatten()
     }
 
     /// Whether clients reach the gate over TLS.

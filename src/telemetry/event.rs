@@ -139,6 +139,17 @@ pub(crate) enum Event<'a> {
         request: RequestId,
         upstream: &'a Upstream,
     },
+    /// Clients refuse the metadata of this upstream: its issuer is not the URL under which the document is served (RFC 8414 section
+    /// 3.3), or not the configured one. Logged once.
+    IssuerMismatch {
+        request: RequestId,
+        upstream: &'a Upstream,
+        /// The issuer in the document, truncated.
+        #[serde(serialize_with = "fields::text")]
+        issuer: &'a str,
+        /// The path at which the document is served.
+        path: &'a str,
+    },
     /// The maximum number of requests to this upstream is in flight.
     Overloaded {
         request: RequestId,
@@ -257,6 +268,17 @@ pub(super) struct About<'e> {
     pub(super) hint: Option<&'static str>,
 }
 
+const ISSUER_MISMATCH: &str = "public_url has to be the server's own public URL, and issuer, if it is written, the one in its metadata";
+
+/// A warning about an upstream, for an event that clients can cause.
+fn warning<'e>(kind: &'e str, upstream: &'e Upstream) -> About<'e> {
+    About {
+        level: Level::Warn,
+        incident: Some([kind, upstream.name(), ""]),
+        hint: None,
+    }
+}
+
 impl Event<'_> {
     pub(super) fn about(&self) -> About<'_> {
         let about = |level, incident, hint| About {
@@ -288,16 +310,15 @@ impl Event<'_> {
             Self::UpstreamFailed {
                 upstream, fault, ..
             } => incident(Level::Error, ["upstream_failed", upstream.name(), fault]),
-            Self::OtherBrowser { upstream, .. } => {
-                incident(Level::Warn, ["other_browser", upstream.name(), ""])
+            Self::OtherBrowser { upstream, .. } => warning("other_browser", upstream),
+            Self::UpstreamOriginInBody { upstream, .. } => {
+                warning("upstream_origin_in_body", upstream)
             }
-            Self::UpstreamOriginInBody { upstream, .. } => incident(
-                Level::Warn,
-                ["upstream_origin_in_body", upstream.name(), ""],
-            ),
-            Self::Overloaded { upstream, .. } => {
-                incident(Level::Warn, ["overloaded", upstream.name(), ""])
-            }
+            Self::IssuerMismatch { upstream, .. } => About {
+                hint: Some(ISSUER_MISMATCH),
+                ..warning("issuer_mismatch", upstream)
+            },
+            Self::Overloaded { upstream, .. } => warning("overloaded", upstream),
             Self::Panicked => incident(Level::Error, ["panicked", "", ""]),
             Self::Library { level, target, .. } => incident(*level, ["library", "", target]),
             Self::ConnectionTimedOut { .. } => {

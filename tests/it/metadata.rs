@@ -1,5 +1,10 @@
 //! Server metadata: correct about PKCE and the endpoints, and otherwise as the upstream wrote it.
 
+mod aliases;
+mod issuer;
+mod mcp;
+mod synthesis;
+
 use serde_json::{Value, json};
 
 use crate::support::http::Response;
@@ -327,6 +332,34 @@ fn documents_are_where_they_are_configured_to_be() {
             rewritten,
             "{path}"
         );
+    }
+}
+
+/// SMART App Launch: each FHIR base URL has the document.
+#[test]
+fn smart_configurations_are_rewritten_below_every_fhir_base_url() {
+    let rig = Rig::new();
+    let own = rig.upstream.url();
+    let document = json!({
+        "authorization_endpoint": format!("{own}/authorize"),
+        "token_endpoint": format!("{own}/token"),
+        "capabilities": ["launch-ehr"],
+        "code_challenge_methods_supported": ["S256", "plain"],
+    });
+    for path in [
+        "/.well-known/smart-configuration",
+        "/fhir/r4/.well-known/smart-configuration",
+    ] {
+        rig.upstream
+            .on(path, Act::Say(json_reply("200 OK", &document), Then::GoOn));
+        let found = rig.get(path).json();
+        assert_eq!(
+            found["code_challenge_methods_supported"],
+            json!(["S256"]),
+            "{path}"
+        );
+        assert_eq!(found["token_endpoint"], "http://gate.test/token");
+        assert_eq!(found["capabilities"], json!(["launch-ehr"]));
     }
 }
 

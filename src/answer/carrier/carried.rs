@@ -143,9 +143,17 @@ pub struct Replacement<'a> {
     pub code: Option<(&'a AuthorizationCode, &'a Handle)>,
     /// The parameters with these names are left out.
     pub without: &'a [&'a str],
+    /// `iss` (RFC 9207), which is added beside the state. `None`: the answer has one, or needs none.
+    pub issuer: Option<&'a str>,
 }
 
 impl<'a> Replacement<'a> {
+    /// The issuer to add beside a parameter.
+    pub(super) fn issuer_beside(&self, name: &str, value: &str) -> Option<&'a str> {
+        let is_state = name == "state" && value == self.handle.expose();
+        self.issuer.filter(|_| is_state)
+    }
+
     /// The edit for a parameter of the answer.
     pub(super) fn edit(&self, name: &str, value: &str) -> Edit<'a> {
         match (name, self.code) {

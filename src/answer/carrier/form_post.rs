@@ -359,15 +359,24 @@ impl Carrier for FormPost<'_> {
             let Some(span) = &field.written else {
                 continue;
             };
-            let (span, text) = match replacement.edit(&field.name, &field.value) {
+            let (edited, text) = match replacement.edit(&field.name, &field.value) {
                 Edit::Keep => continue,
                 Edit::Drop => (span.tag.clone(), String::new()),
                 Edit::Bare => (span.value.clone(), "value=\"\"".to_owned()),
                 Edit::Value(value) => (span.value.clone(), format!("value={}", quoted(&value))),
             };
-            out.extend_from_slice(page.get(copied..span.start).unwrap_or_default());
+            out.extend_from_slice(page.get(copied..edited.start).unwrap_or_default());
             out.extend_from_slice(text.as_bytes());
-            copied = span.end;
+            copied = edited.end;
+            if let Some(issuer) = replacement.issuer_beside(&field.name, &field.value) {
+                out.extend_from_slice(page.get(copied..span.tag.end).unwrap_or_default());
+                let field = format!(
+                    "<input type=\"hidden\" name=\"iss\" value={}>",
+                    quoted(issuer)
+                );
+                out.extend_from_slice(field.as_bytes());
+                copied = span.tag.end;
+            }
         }
         out.extend_from_slice(page.get(copied..).unwrap_or_default());
         Rewritten::Body(out)
@@ -402,6 +411,7 @@ mod tests {
             state,
             code: Some((&raw(), &code)),
             without: &[],
+            issuer: None,
         };
         let expected = expected.replace("CODE", code.expose());
         assert_eq!(
@@ -428,6 +438,43 @@ mod tests {
             &ClientState::Absent,
             "<form action=x><input name=code value=\"CODE\"><b></form>",
         );
+    }
+
+    #[test]
+    fn an_issuer_is_added_behind_the_state_field() {
+        let key = HandleKey::for_upstream("t");
+        let handle = key.mint(Purpose::State, 0..200);
+        let iss = "<input type=\"hidden\" name=\"iss\" value=\"https&#58;&#47;&#47;i\">";
+        for (page, state, expected) in [
+            (
+                "<form action=x><input name=state value=HANDLE /><input name=error value=y></form>",
+                ClientState::value("s"),
+                format!(
+                    "<form action=x><input name=state value=\"s\" />{iss}<input name=error value=y></form>"
+                ),
+            ),
+            (
+                "<form action=x><input name=error value=y><input value=HANDLE name=state></form>",
+                ClientState::Absent,
+                format!("<form action=x><input name=error value=y>{iss}</form>"),
+            ),
+        ] {
+            let page = page.replace("HANDLE", handle.expose());
+            let form = FormPost::all(page.as_bytes()).remove(0);
+            let rewritten = form.rewrite(Replacement {
+                handle: &handle,
+                state: &state,
+                code: None,
+                without: &[],
+                issuer: Some("https://i"),
+            });
+            assert_eq!(rewritten, Rewritten::Body(expected.clone().into_bytes()));
+            let again = FormPost::all(expected.as_bytes()).remove(0);
+            assert_eq!(
+                again.read((&key).into()).issuer.as_deref(),
+                Some("https://i")
+            );
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use memchr::{memchr, memchr2, memmem};
 
 use crate::flow::Purpose;
 use crate::oauth::Params;
+use crate::oauth::params::append_pair;
 
 use super::carried::{Carried, Carrier, Ours, Replacement, Rewritten, SEVERAL};
 use super::detect::{self, Credential, Kind, carries};
@@ -61,6 +62,7 @@ impl<'a> Part<'a> {
             .params
             .as_ref()
             .map(|params| params.edit(|pair| replacement.edit(pair.name(), pair.value())));
+        let edited = self.with_issuer(edited, replacement);
         let edited = edited.as_deref().unwrap_or(self.text);
         // A part that is empty after the rewrite loses its separator; one that was empty before keeps it.
         if edited.is_empty() && !self.text.is_empty() {
@@ -68,6 +70,23 @@ impl<'a> Part<'a> {
         }
         out.push(separator);
         out.extend_from_slice(edited);
+    }
+}
+
+impl Part<'_> {
+    /// Adds the issuer to the edited text, if this part is the response.
+    fn with_issuer(
+        &self,
+        edited: Option<Vec<u8>>,
+        replacement: Replacement<'_>,
+    ) -> Option<Vec<u8>> {
+        let mut edited = edited?;
+        let mut pairs = self.params.iter().flat_map(Params::iter);
+        let issuer = pairs.find_map(|pair| replacement.issuer_beside(pair.name(), pair.value()));
+        if let Some(issuer) = issuer {
+            append_pair(&mut edited, "iss", issuer);
+        }
+        Some(edited)
     }
 }
 
@@ -249,6 +268,7 @@ mod tests {
             state,
             code: Some((&raw(), &code)),
             without: &[],
+            issuer: None,
         });
         let expected = expected.replace("CODE", code.expose());
         assert_eq!(text(&rewritten), expected, "{location}");
@@ -367,6 +387,7 @@ mod tests {
             state: &ClientState::Absent,
             code: Some((&raw(), &code)),
             without: &[],
+            issuer: None,
         };
         let Rewritten::Location(out) = parsed.rewrite(replacement) else {
             panic!()
@@ -379,6 +400,48 @@ mod tests {
         .concat();
         assert_eq!(out, expected);
         assert_eq!(Location::new(b"https://c/\xfc?x").target(), "https://c/%FC");
+    }
+
+    #[test]
+    fn an_issuer_is_added_to_the_part_that_is_the_response() {
+        let (handle, _) = handles();
+        for (location, expected) in [
+            (
+                "https://c/cb?code=x&state=HANDLE",
+                "https://c/cb?code=x&state=s&iss=https%3A%2F%2Fi%2Ft",
+            ),
+            (
+                "https://c/cb?a=b#state=HANDLE",
+                "https://c/cb?a=b#state=s&iss=https%3A%2F%2Fi%2Ft",
+            ),
+            (
+                "https://c/#/cb?state=HANDLE",
+                "https://c/#/cb?state=s&iss=https%3A%2F%2Fi%2Ft",
+            ),
+            (
+                "https://c/cb?code=x&state=other#y",
+                "https://c/cb?code=x&state=other#y",
+            ),
+        ] {
+            let location = location.replace("HANDLE", handle.expose());
+            let rewritten = Location::new(location.as_bytes()).rewrite(Replacement {
+                handle: &handle,
+                state: &ClientState::value("s"),
+                code: None,
+                without: &[],
+                issuer: Some("https://i/t"),
+            });
+            assert_eq!(text(&rewritten), expected);
+        }
+        let location = format!("https://c/cb?state={}&error=x", handle.expose());
+        let without_state = Location::new(location.as_bytes()).rewrite(Replacement {
+            handle: &handle,
+            state: &ClientState::Absent,
+            code: None,
+            without: &[],
+            issuer: Some("i"),
+        });
+        assert_eq!(text(&without_state), "https://c/cb?error=x&iss=i");
     }
 
     proptest! {
@@ -400,7 +463,7 @@ mod tests {
         #[test]
         fn a_location_without_a_handle_stays_unchanged(location in "[a-z:/?#&=%.]{0,60}") {
             let (handle, _) = handles();
-            let replacement = Replacement { handle: &handle, state: &ClientState::Absent, code: None, without: &[] };
+            let replacement = Replacement { handle: &handle, state: &ClientState::Absent, code: None, without: &[], issuer: None };
             let rewritten = Location::new(location.as_bytes()).rewrite(replacement);
             prop_assert_eq!(text(&rewritten), location);
         }

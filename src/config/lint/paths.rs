@@ -30,11 +30,13 @@ pub(crate) fn alike(read: &Read<'_>) {
     let authorization = listed("authorization", &endpoints.authorization);
     let continuation = listed("continuation", &endpoints.continuation);
     let metadata = listed("metadata", &endpoints.metadata);
-    for other in [&authorization, &continuation, &metadata] {
+    let registration = listed("registration", &endpoints.registration);
+    for other in [&authorization, &continuation, &metadata, &registration] {
         two_endpoints(other, &token);
     }
     for other in [&authorization, &continuation] {
         two_endpoints(&metadata, other);
+        two_endpoints(&registration, other);
     }
     for protected in [&token, &authorization, &continuation] {
         no_callback(&foreign, protected);

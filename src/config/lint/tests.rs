@@ -130,9 +130,13 @@ fn unencrypted_connections_are_reported() {
     );
     check_text(
         &upstream(
-            "url = \"https://10.0.0.1\"\npublic_url = \"https://login.example.com\"\n\
+            "url = \"https://10.0.0.1\"\npublic_url = \"http://localhost:8080\"\n\
              metadata.issuer = \"http://localhost:8080\"",
         ),
+        &[],
+    );
+    check_text(
+        &upstream("url = \"https://10.0.0.1\"\npublic_url = \"https://login.example.com\""),
         &[
             "3:14 warning: all clients count as one | a TLS terminator that is not trusted hides them: \
              together they have the limits of one network | name its address in [server], for example \

@@ -27,6 +27,21 @@ pub(crate) fn unique(upstreams: &[Read<'_>]) {
             read.table
                 .push(problem.and_at(other.table.at("name"), "the first one"));
         }
+        if let Some(other) = earlier.clone().find(|other| has_issuer_of(read, other)) {
+            let issuer = read
+                .gateway
+                .synthesis
+                .as_ref()
+                .map(|own| quoted(&own.issuer));
+            let message = format!(
+                "two upstreams have the issuer {}",
+                issuer.unwrap_or_default()
+            );
+            let help = "give each an issuer of its own, for example with its prefix as path";
+            let problem = Problem::error(issuer_place(read), message, "again", help);
+            read.table
+                .push(problem.and_at(issuer_place(other), "the first one"));
+        }
         let same_place = earlier.clone().find_map(|other| {
             let host = shared_host(read, other)?;
             (prefix(read) == prefix(other)).then_some((other, host))
@@ -47,6 +62,23 @@ pub(crate) fn unique(upstreams: &[Read<'_>]) {
                 .push(problem.and_at(place(other), "the first one"));
         }
     }
+}
+
+/// Whether both synthesize metadata at one path of one host.
+fn has_issuer_of(read: &Read<'_>, other: &Read<'_>) -> bool {
+    let (own, others) = (&read.gateway.synthesis, &other.gateway.synthesis);
+    let own = own.iter().flat_map(|own| &own.paths);
+    let is_others = |path: &String| others.iter().any(|other| other.paths.contains(path));
+    own.into_iter().any(is_others) && shared_host(read, other).is_some()
+}
+
+fn issuer_place(read: &Read<'_>) -> Span {
+    let key = if read.metadata.has("issuer") {
+        "issuer"
+    } else {
+        "synthesize"
+    };
+    read.metadata.at(key)
 }
 
 /// The host of its public URL, if the upstream has no `hosts` and this host distinguishes it from the other one.

@@ -121,14 +121,7 @@ fn reserved_keys_are_refused_unless_they_have_their_present_value() {
         &[],
     );
     check_upstream(
-        "[upstream.pkce]\nrequest_objects = \"deny\"\ndevice = \"off\"\n[upstream.metadata]\nsynthesize = false",
+        "[upstream.pkce]\nrequest_objects = \"deny\"\ndevice = \"off\"",
         &[],
-    );
-    check_upstream(
-        "[upstream.metadata]\nsynthesize = true",
-        &[
-            "2:14 error: `upstream.metadata.synthesize` is not supported in this version | \
-             comes with a later version | write false, or remove it",
-        ],
     );
 }

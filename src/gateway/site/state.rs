@@ -1,7 +1,7 @@
 //! The state of one upstream that outlives a configuration: what the gate learned of the server and its
 //! clients.
 
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use dashmap::DashMap;
@@ -33,6 +33,8 @@ pub(crate) struct SiteState {
     /// Codes whose sign-in is uncertain, because observed clients get no cookie that would distinguish their sign-ins.
     uncertain: DashMap<Digest, ()>,
     issuer: Mutex<Issuer>,
+    /// Whether the log says that clients refuse the issuer.
+    is_issuer_told: AtomicBool,
     /// Whether the log says that the store does not answer.
     pub is_store_lost: AtomicBool,
     /// Whether the log says that the store may evict records.
@@ -53,6 +55,7 @@ impl SiteState {
             names: DashMap::new(),
             uncertain: DashMap::new(),
             issuer: Mutex::default(),
+            is_issuer_told: AtomicBool::new(false),
             is_store_lost: AtomicBool::new(false),
             store_evicts: AtomicBool::new(false),
             clocks_differ: AtomicBool::new(false),
@@ -72,8 +75,8 @@ impl SiteState {
 
     /// Remembers a client's name. Records have only its digest.
     pub(crate) fn note_client(&self, client: &ClientId) {
-        /// The longest name that is remembered, in bytes.
-        const LONGEST: usize = 128;
+        /// The longest name that is remembered, in bytes. Client identifiers may be URLs.
+        const LONGEST: usize = 2048;
         let digest = client.digest();
         if client.as_str().len() > LONGEST || self.names.contains_key(&digest) {
             return;
@@ -163,6 +166,17 @@ impl SiteState {
         if said.issuer.is_some() {
             issuer.issuer = said.issuer;
         }
+    }
+
+    /// Whether this is the first time that the issuer has to be logged.
+    pub(crate) fn tell_issuer_once(&self) -> bool {
+        !self.is_issuer_told.swap(true, Ordering::Relaxed)
+    }
+
+    /// Whether answers of the upstream are said to have `iss`.
+    pub(super) fn promises_issuer(&self) -> bool {
+        let issuer = self.issuer.lock().unwrap_or_else(PoisonError::into_inner);
+        issuer.in_responses
     }
 
     pub(super) fn issuer(&self) -> Issuer {

@@ -37,6 +37,11 @@ pub(super) fn client<S: Serializer>(
     serializer.serialize_str(&shown(client.unwrap_or_default()))
 }
 
+/// A text of the upstream, truncated if it is too long.
+pub(super) fn text<S: Serializer>(text: &str, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&shown(text))
+}
+
 fn shown(client: &str) -> Cow<'_, str> {
     if client.len() <= CLIENT_CHARACTERS {
         return Cow::Borrowed(client);

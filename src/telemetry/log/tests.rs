@@ -344,6 +344,15 @@ fn any_client_identifier_is_one_member_of_one_json_object() {
     }
 }
 
+fn issuer_mismatch(upstream: &Upstream) -> Event<'_> {
+    Event::IssuerMismatch {
+        request: RequestId(1),
+        upstream,
+        issuer: "https://other.example",
+        path: "/.well-known/openid-configuration",
+    }
+}
+
 /// All events, with all optional fields.
 fn tell_all(telemetry: &Telemetry) {
     let upstream = &telemetry.metrics().upstream("legacy");
@@ -377,6 +386,7 @@ fn tell_all(telemetry: &Telemetry) {
         },
         Event::OtherBrowser { request, upstream },
         Event::UpstreamOriginInBody { request, upstream },
+        issuer_mismatch(upstream),
         Event::Overloaded { request, upstream },
         Event::Panicked,
         Event::Panic { place: "a.rs:1" },

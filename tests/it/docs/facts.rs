@@ -67,7 +67,7 @@ fn keys() -> BTreeSet<String> {
         for (key, value) in table {
             let path = format!("{prefix}{key}");
             match value {
-                toml::Value::Table(table) => open.push((path + "-", table)),
+                toml::Value::Table(table) if !table.is_empty() => open.push((path + "-", table)),
                 toml::Value::Array(tables) if tables.iter().any(toml::Value::is_table) => {
                     for table in tables {
                         let table = table.as_table().expect("all are tables").clone();
@@ -75,6 +75,7 @@ fn keys() -> BTreeSet<String> {
                     }
                 }
                 toml::Value::Array(_)
+                | toml::Value::Table(_)
                 | toml::Value::String(_)
                 | toml::Value::Integer(_)
                 | toml::Value::Float(_)
