@@ -22,7 +22,11 @@ pub(crate) fn to_form(text: &[u8], required: &[&str]) -> Option<Vec<u8>> {
         let value = match value {
             Value::String(value) => value,
             _ if required.contains(&name.as_str()) => return None,
-            _ => "",
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::Array(_)
+            | Value::Object(_) => "",
         };
         append_pair(&mut form, name, value);
     }
@@ -46,7 +50,7 @@ pub(crate) fn write(text: &[u8], form: &[u8]) -> Option<Vec<u8>> {
         };
         // The separator before the first member that is kept may belong to one that is not.
         let before = if is_first {
-            before.trim_start_matches(|separator: char| separator == ',')
+            before.trim_start_matches(',')
         } else {
             before
         };
@@ -66,7 +70,9 @@ pub(crate) fn write(text: &[u8], form: &[u8]) -> Option<Vec<u8>> {
             out.push(',');
         }
         is_first = false;
-        out.push_str(&format!("{}:{}", quoted(pair.name()), quoted(pair.value())));
+        out.push_str(&quoted(pair.name()));
+        out.push(':');
+        out.push_str(&quoted(pair.value()));
     }
     out.push_str(text.get(end..)?);
     Some(out.into_bytes())

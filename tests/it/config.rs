@@ -231,10 +231,6 @@ fn the_json_schema_accepts_what_check_accepts() {
         "[upstream.pkce]\n",
         "[upstream.pkce]\nrequest_objects = \"deny\"\ndevice = \"off\"\n",
     );
-    let reserved = reserved.replace(
-        "[upstream.metadata]\n",
-        "[upstream.metadata]\nsynthesize = false\n",
-    );
     let folder = scratch();
     let mut files = vec![
         "config.toml".to_owned(),
@@ -302,7 +298,6 @@ fn the_json_schema_refuses_unknown_keys_wrong_types_and_keys_of_later_versions()
             "$.server.proxy_protocol const",
             "$.server.tls not",
             "$.upstream[0].endpoints.pushed_authorization_request const",
-            "$.upstream[0].metadata.synthesize const",
             "$.upstream[0].pkce.promote not",
             "$.upstream[0].pkce.request_objects const",
             "$.upstream[0].pkce.response_modes[1] enum",

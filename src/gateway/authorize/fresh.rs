@@ -90,12 +90,8 @@ async fn enter(
 ) -> Response<Body> {
     fresh.note(exchange);
     let request = cleared.get();
-    let own = &exchange.site.settings.endpoints.query;
-    // A script does not follow a redirect with its JSON.
-    let pure = fresh.submission.is_pure_request(own)
-        && !is_json(exchange, request)
-        && !request.headers.contains_key(header::AUTHORIZATION);
-    let redirects = exchange.site.settings.entry == Entry::Redirect && pure;
+    let redirects = exchange.site.settings.entry == Entry::Redirect
+        && may_be_redirected(exchange, fresh, request);
     let place = if redirects {
         Place::Entry
     } else {
@@ -117,7 +113,7 @@ async fn enter(
         }
         Err(error) => return Box::pin(fresh_unavailable(exchange, fresh, error, request)).await,
     };
-    let mut states = request.states.clone();
+    let (mut states, mut flows) = (request.states.clone(), request.flows.clone());
     let now = clock::wall();
     let kept = spilled.map(|kept| states.add(&kept.handle, &kept.sealed, kept.lifetime, now));
     let mut cookies = match kept {
@@ -129,7 +125,6 @@ async fn enter(
     let sign = match exchange.site.settings.correlation {
         Correlation::State => Sign::State(&handle),
         Correlation::Cookie => {
-            let mut flows = request.flows.clone();
             let lifetime = exchange.store().lifetime();
             let set = flows.add(&handle, handle.expose(), lifetime, now);
             cookies.extend(set.unwrap_or_default());
@@ -162,7 +157,7 @@ async fn enter(
         browser: exchange.browser(&request.headers),
     };
     // The answer may end the sign-in.
-    let cleared = cleared.with(|request| request.states = states);
+    let cleared = cleared.with(|request| (request.states, request.flows) = (states, flows));
     let response = rewritten(
         exchange,
         cleared,
@@ -172,6 +167,14 @@ async fn enter(
     )
     .await;
     with_cookies(response, cookies)
+}
+
+/// Whether the request is nothing but an authorization request of a browser. A script does not follow a redirect with its JSON.
+fn may_be_redirected(exchange: &Exchange<'_>, fresh: &Fresh<'_>, request: &Received) -> bool {
+    let own = &exchange.site.settings.endpoints.query;
+    fresh.submission.is_pure_request(own)
+        && !is_json(exchange, request)
+        && !request.headers.contains_key(header::AUTHORIZATION)
 }
 
 /// Sets cookies, except those that the answer sets already: it limits how long the state of its sign-in is kept.
