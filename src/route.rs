@@ -181,6 +181,8 @@ impl Entry {
             Some(Endpoint::Authorization)
         } else if is(&endpoints.token) {
             Some(Endpoint::Token)
+        } else if is(&endpoints.device_authorization) {
+            Some(Endpoint::DeviceAuthorization)
         } else if is(&endpoints.metadata) {
             Some(Endpoint::Metadata)
         } else {
@@ -228,6 +230,7 @@ mod tests {
             authorization: path("/oauth2/authorize"),
             continuation: path("/oauth2/callback"),
             token: path("/oauth2/token"),
+            device_authorization: path("/oauth2/device"),
             metadata: path("/.well-known/openid-configuration"),
             query: Vec::new(),
         };

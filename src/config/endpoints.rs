@@ -19,11 +19,11 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
     }
     table.later(&[
         ("pushed_authorization_request", Some("[]")),
-        ("device_authorization", Some("[]")),
         ("authorization_challenge", Some("[]")),
     ]);
     let without = Some("there would be nothing to guard");
     let token = PATH.example("/oauth2/token");
+    let device = PATH.example("/oauth2/device_authorization");
     let metadata = [
         "/.well-known/openid-configuration",
         "/.well-known/oauth-authorization-server",
@@ -38,6 +38,7 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
         authorization: paths("authorization", &PATH, &[], without),
         continuation: paths("continuation", &PATH, &[], None),
         token: paths("token", &token, &[], without),
+        device_authorization: paths("device_authorization", &device, &[], None),
         metadata: paths("metadata", &PATH, &metadata, None),
         query: At::values(&table.list("query", &QUERY_NAME)),
     }
@@ -170,7 +171,7 @@ mod tests {
     fn endpoints_of_later_versions_may_only_be_empty() {
         check(
             "authorization = [\"/a\"]\ntoken = [\"/t\"]\npushed_authorization_request = [\"/par\"]\n\
-             device_authorization = []",
+             authorization_challenge = []",
             &[
                 "7:32 error: `upstream.endpoints.pushed_authorization_request` is not supported in this version | \
                comes with a later version | write [], or remove it",

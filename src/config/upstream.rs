@@ -60,7 +60,11 @@ pub(super) fn read<'t>(
         .iter()
         .map(|(_, client)| (ClientId::new(&client.id).digest(), client.clone()));
     let prefix = table.text("prefix", &PREFIX, "/".to_owned());
-    let paths = endpoints::read(&endpoints, &prefix);
+    let mut paths = endpoints::read(&endpoints, &prefix);
+    if !pkce::device(&pkce, &endpoints, &paths.device_authorization) {
+        // Without it, requests there pass like those on any other path.
+        paths.device_authorization.clear();
+    }
     let bindings = [
         ("off", BrowserBinding::Off),
         ("soft", BrowserBinding::Soft),

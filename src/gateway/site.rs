@@ -9,8 +9,8 @@ use http::HeaderValue;
 use memchr::memmem::Finder;
 
 use crate::answer::origins::Origins;
-use crate::oauth::Digest;
 use crate::oauth::redirect::target_digest;
+use crate::oauth::{CodeKind, Digest};
 use crate::policy::Namesake;
 use crate::store::Store;
 use crate::upstream::{self, Connector};
@@ -145,6 +145,15 @@ impl Site {
         let learned = self.state.issuer();
         let issuer = self.settings.issuer.clone().or(learned.issuer);
         issuer.filter(|_| learned.in_responses)
+    }
+
+    /// The kinds of codes that may be bound.
+    pub(crate) fn code_kinds(&self) -> &'static [CodeKind] {
+        if self.settings.endpoints.device_authorization.is_empty() {
+            &[CodeKind::Authorization]
+        } else {
+            &CodeKind::ALL
+        }
     }
 
     /// Whether clients reach the gate over TLS.

@@ -188,6 +188,7 @@ impl From<Ambiguous> for Violation {
             | Ambiguous::Split
             | Ambiguous::Separator
             | Ambiguous::Document
+            | Ambiguous::TwoCodes
             | Ambiguous::Client(_) => Self::malformed(&why.to_string()),
         }
     }

@@ -9,6 +9,8 @@ pub struct Endpoints {
     pub continuation: Vec<String>,
     /// Token endpoints (RFC 6749 section 3.2).
     pub token: Vec<String>,
+    /// Device authorization endpoints (RFC 8628 section 3.1). Empty unless device codes may be bound.
+    pub device_authorization: Vec<String>,
     /// Server metadata (RFC 8414, OpenID Connect Discovery).
     pub metadata: Vec<String>,
     /// Names of query parameters that the URLs of the authorization and token endpoints may have
@@ -23,5 +25,6 @@ impl Endpoints {
             .iter()
             .chain(&self.continuation)
             .chain(&self.token)
+            .chain(&self.device_authorization)
     }
 }

@@ -229,7 +229,7 @@ fn the_json_schema_accepts_what_check_accepts() {
     let with_a_date = every_key.replace("\"2027-03-31\"", "2027-03-31");
     let reserved = every_key.replace(
         "[upstream.metadata]\n",
-        "correlation = \"state\"\nrequest_objects = \"deny\"\ndevice = \"off\"\ncode_in_json = []\n\
+        "correlation = \"state\"\nrequest_objects = \"deny\"\ncode_in_json = []\n\
          [upstream.metadata]\nsynthesize = false\n",
     );
     let folder = scratch();

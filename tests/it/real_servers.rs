@@ -3,6 +3,7 @@
 
 mod again;
 mod bare;
+mod device;
 mod out_of_band;
 mod people;
 mod pkce;

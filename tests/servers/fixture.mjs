@@ -90,13 +90,14 @@ function onBody(res, seen) {
   }
 }
 
-/** Every code in a response: Location query or fragment, or a form_post page. */
+/** Every code in a response: Location query or fragment, a form_post page, or a device authorization response. */
 function issuedIn(location, body) {
   const codes = [];
   if (location) {
     const { search, hash } = new URL(location, issuer);
     for (const part of [search, hash]) codes.push(...new URLSearchParams(part.slice(1)).getAll('code'));
   }
+  codes.push(...Array.from(body.matchAll(/"device_code":"([^"]+)"/g), ([, code]) => code));
   for (const [input] of body.matchAll(/<input\b[^>]*\bname="code"[^>]*>/gi)) codes.push(/\bvalue="([^"]*)"/i.exec(input)[1]);
   return codes;
 }

@@ -123,7 +123,7 @@ fn reserved_keys_are_refused_unless_they_have_their_present_value() {
         &[],
     );
     check_upstream(
-        "[upstream.pkce]\ncorrelation = \"state\"\nrequest_objects = \"deny\"\ndevice = \"off\"\n\
+        "[upstream.pkce]\ncorrelation = \"state\"\nrequest_objects = \"deny\"\n\
          code_in_json = []\n[upstream.metadata]\nsynthesize = false",
         &[],
     );

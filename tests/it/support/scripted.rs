@@ -193,7 +193,7 @@ impl Scripted {
         let listens = &mut *self.listens();
         self.close_all(listens);
         let listening = self.port.listen(0);
-        let client = |_| {
+        let client = |()| {
             let client = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
             client.set_nonblocking(true).expect("an option is set");
             client.connect(&self.address().into()).ok(); // it returns "in progress"
