@@ -23,7 +23,7 @@ use crate::flow::{
 use crate::oauth::params::set::UNRESERVED;
 use crate::oauth::params::{append_pair, encode_into};
 use crate::oauth::{
-    AuthorizationCode, ClientIdentity, Edit, Params, ResponseMode, TokenRequest, json,
+    AuthorizationCode, ClientIdentity, CodeKind, Edit, Params, ResponseMode, TokenRequest, json,
 };
 use crate::policy::Rule;
 use crate::route::Endpoints;
@@ -240,10 +240,11 @@ pub fn suspicion(input: &[u8]) {
     };
     let look = Look::Candidates {
         lengths: CodeLengths::ANY,
+        kinds: &CodeKind::ALL,
     };
     let found = suspicion::scan(&request, &key(), look);
     assert!(found.clients.len() <= 16 && found.planted.len() <= 64);
-    assert!(found.candidates.len() <= 4096 + 64);
+    assert!(found.candidates.len() <= 2 * 4096 + 64);
     let names = suspicion::scan(&request, &key(), Look::Names);
     assert_eq!(
         (names.said, names.in_document),
@@ -336,7 +337,14 @@ fn words_that_may_be_codes(input: &[u8], key: &HandleKey) {
         ..suspicion::Request::default()
     };
     let has_code = |lengths| {
-        let found = suspicion::scan(&request, key, Look::Words { lengths });
+        let found = suspicion::scan(
+            &request,
+            key,
+            Look::Words {
+                lengths,
+                kinds: &[CodeKind::Authorization],
+            },
+        );
         found
             .candidates
             .contains(&Candidate::Code(code.digest().into()))

@@ -8,6 +8,7 @@ mod caller;
 mod concern;
 mod cookie;
 mod decide;
+mod device;
 mod elsewhere;
 mod exchange;
 mod forward;
@@ -332,6 +333,9 @@ impl Gateway {
             }
             (Some(Endpoint::Token), false) => Box::pin(token::handle(exchange, request)).await,
             (Some(Endpoint::Token), true) => Box::pin(token::observe(exchange, request)).await,
+            (Some(Endpoint::DeviceAuthorization), _) => {
+                Box::pin(device::handle(exchange, request)).await
+            }
             (Some(Endpoint::Metadata), false) => {
                 Box::pin(metadata::handle(exchange, request)).await
             }

@@ -211,6 +211,8 @@ impl Entry {
             Some(Endpoint::Authorization)
         } else if is(&endpoints.token) {
             Some(Endpoint::Token)
+        } else if is(&endpoints.device_authorization) {
+            Some(Endpoint::DeviceAuthorization)
         } else if endpoints.is_metadata(path) {
             Some(Endpoint::Metadata)
         } else {
@@ -259,6 +261,7 @@ mod tests {
             authorization: path("/oauth2/authorize"),
             continuation: path("/oauth2/callback"),
             token: path("/oauth2/token"),
+            device_authorization: path("/oauth2/device"),
             metadata: path("/.well-known/openid-configuration"),
             ..Endpoints::default()
         };

@@ -40,11 +40,11 @@ pub(crate) fn scan(request: &Request<'_>, key: &HandleKey, look: Look) -> Suspic
     }
     match look {
         Look::Names => {}
-        Look::Candidates { lengths } => {
+        Look::Candidates { lengths, kinds } => {
             scan.cookies(request.cookies);
-            words::scan(&mut scan, request, lengths);
+            words::scan(&mut scan, request, lengths, kinds);
         }
-        Look::Words { lengths } => words::scan(&mut scan, request, lengths),
+        Look::Words { lengths, kinds } => words::scan(&mut scan, request, lengths, kinds),
     }
     scan.found
 }

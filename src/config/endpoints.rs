@@ -21,12 +21,12 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
     }
     table.later(&[
         ("pushed_authorization_request", Some("[]")),
-        ("device_authorization", Some("[]")),
         ("authorization_challenge", Some("[]")),
     ]);
     let without = Some("there would be nothing to guard");
     let token = PATH.example("/oauth2/token");
     let metadata = [OPENID, OAUTH];
+    let device = PATH.example("/oauth2/device_authorization");
     let mut seen = Vec::new();
     let mut paths = |key: &'static str, kind, default: &[&str], not_empty| {
         let listed = table.list_or(key, kind, default, not_empty);
@@ -43,6 +43,7 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
             &[],
             None,
         ),
+        device_authorization: paths("device_authorization", &device, &[], None),
         metadata: paths("metadata", &PATH, &metadata, None),
         well_known: Vec::new(),
         query: At::values(&table.list("query", &QUERY_NAME)),
@@ -348,7 +349,7 @@ mod tests {
     fn endpoints_of_later_versions_may_only_be_empty() {
         check(
             "authorization = [\"/a\"]\ntoken = [\"/t\"]\npushed_authorization_request = [\"/par\"]\n\
-             device_authorization = []",
+             authorization_challenge = []",
             &[
                 "7:32 error: `upstream.endpoints.pushed_authorization_request` is not supported in this version | \
                comes with a later version | write [], or remove it",

@@ -21,11 +21,7 @@ pub(super) fn rule(table: &Table<'_>) -> Rule {
     };
     let modes = ["query", "fragment", "form_post"];
     no_plain(table);
-    table.later(&[
-        ("request_objects", Some("\"deny\"")),
-        ("device", Some("\"off\"")),
-        ("promote", None),
-    ]);
+    table.later(&[("request_objects", Some("\"deny\"")), ("promote", None)]);
     Rule {
         mode,
         codes: codes(table, codes_by_default),
@@ -34,6 +30,21 @@ pub(super) fn rule(table: &Table<'_>) -> Rule {
         grants: At::values(&table.list("grants", &TEXT)),
         ..Rule::default()
     }
+}
+
+/// Reads `device`: whether device codes are bound. That needs the endpoint which issues them.
+pub(super) fn device(table: &Table<'_>, endpoints: &Table<'_>, paths: &[String]) -> bool {
+    const ENDPOINT: &str = "device_authorization";
+    let binds = table.words("device", false, &[("off", false), ("if_present", true)]);
+    let is_empty = endpoints.has(ENDPOINT) && endpoints.is_good(ENDPOINT) && paths.is_empty();
+    if binds && (is_empty || endpoints.lacks(ENDPOINT)) {
+        let message = format!("{} needs the endpoint", table.name("device"));
+        let label = "the gate has to know where device codes come from";
+        let help = "add device_authorization = [\"/oauth2/device_authorization\"] below [upstream.endpoints]";
+        let problem = Problem::error(table.at("device"), message, label, help);
+        table.push(problem.and_at(endpoints.at(ENDPOINT), "none is listed here"));
+    }
+    binds
 }
 
 /// Reads `mode` of an upstream or a client.

@@ -61,6 +61,10 @@ pub(super) fn read<'t>(
         .map(|(_, client)| (ClientId::new(&client.id).digest(), client.clone()));
     let prefix = table.text("prefix", &PREFIX, "/".to_owned());
     let mut paths = endpoints::read(&endpoints, &prefix);
+    if !pkce::device(&pkce, &endpoints, &paths.device_authorization) {
+        // Without it, requests there pass like those on any other path.
+        paths.device_authorization.clear();
+    }
     let server = metadata::Server {
         upstream: &table,
         public: public.as_ref(),

@@ -73,6 +73,21 @@ pub(crate) fn of_answer(answer: Answer<'_>) -> Settlement {
     }
 }
 
+/// The same for a device code (RFC 8628 section 3.5): the user may not have answered yet, or has refused.
+pub(crate) fn of_device_answer(answer: Answer<'_>) -> Settlement {
+    let settlement = of_answer(answer);
+    if settlement == Settlement::Burn {
+        return settlement;
+    }
+    let document = answer.whole.then(|| json::parse(answer.body)).flatten();
+    let error = document.as_ref().and_then(|document| document.get("error"));
+    match error.and_then(Value::as_str) {
+        Some("authorization_pending" | "slow_down") => Settlement::Wait,
+        Some("access_denied" | "expired_token") => Settlement::Burn,
+        Some(_) | None => settlement,
+    }
+}
+
 fn is_harmless(answer: Answer<'_>) -> bool {
     if !may_release(answer.status) {
         return false;

@@ -10,7 +10,7 @@ use http::{HeaderMap, HeaderValue, header};
 use crate::flow::Candidate;
 use crate::oauth::media::names_foreign_charset;
 use crate::oauth::params::Pair;
-use crate::oauth::{ClientId, Digest, Params};
+use crate::oauth::{ClientId, CodeKind, Digest, Params};
 use crate::policy::{Concern, Rule, Violation};
 use crate::spelling::shortcuts::is_quiet;
 use crate::spelling::{is_word, says};
@@ -111,6 +111,7 @@ pub(super) async fn rule<'g>(exchange: &Exchange<'g>, request: &mut Received) ->
     }
     let look = Look::Candidates {
         lengths: exchange.store().code_lengths(),
+        kinds: exchange.site.code_kinds(),
     };
     hear(exchange, request, look).await.rule(exchange)
 }
@@ -277,9 +278,9 @@ pub(super) fn has_foreign_charset(headers: &HeaderMap) -> bool {
     headers::value(headers, header::CONTENT_TYPE).is_some_and(names_foreign_charset)
 }
 
-/// Under `codes = "upstream"`: finds a code in a parameter of a token request other than `code`, in any spelling. Some servers
-/// recognise a code by its value, whatever the parameter is called. The strictest rule of the clients whose codes were found
-/// applies. The parameter `code` is not searched; it is judged separately.
+/// Under `codes = "upstream"`: finds a code in a parameter of a token request other than its own (`code`, `device_code`), in any
+/// spelling. Some servers recognise a code by its value, whatever the parameter is called. The strictest rule of the clients whose
+/// codes were found applies. The own parameter of a kind of codes is not searched for them; it is judged separately.
 pub(super) async fn misnamed_code<'g>(
     exchange: &Exchange<'g>,
     request: &Received,
@@ -288,14 +289,32 @@ pub(super) async fn misnamed_code<'g>(
     if !exchange.rules().any_upstream_codes() {
         return None;
     }
+    for kind in exchange.site.code_kinds() {
+        let kind = std::slice::from_ref(kind);
+        let found = Box::pin(misnamed(exchange, request, params, kind)).await;
+        if found.is_some() {
+            return found;
+        }
+    }
+    None
+}
+
+/// The same for codes of one kind.
+async fn misnamed<'g>(
+    exchange: &Exchange<'g>,
+    request: &Received,
+    params: &Params<'_>,
+    kinds: &'static [CodeKind],
+) -> Option<(&'g Rule, Violation)> {
     let lengths = exchange.store().code_lengths();
-    let others = params.iter().filter(|pair| pair.name() != "code");
+    let is_own = |pair: &Pair<'_>| kinds.iter().any(|kind| kind.parameter() == pair.name());
+    let others = params.iter().filter(|pair| !is_own(pair));
     let others: Vec<&[u8]> = others.map(Pair::raw).collect();
     let body = suspicion::Body::Whole {
         bytes: &others.join(&b'&'),
         kind: Kind::Form,
     };
-    let heard = ask(exchange, request, body, Look::Words { lengths }).await;
+    let heard = ask(exchange, request, body, Look::Words { lengths, kinds }).await;
     if heard.is_in_doubt() {
         return Some((exchange.strictest(), Violation::StoreUnavailable));
     }

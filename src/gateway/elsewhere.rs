@@ -34,7 +34,8 @@ pub(super) async fn guard(
 pub(super) fn look(exchange: &Exchange<'_>) -> Look {
     if exchange.rules().any_enforced_upstream_codes() {
         let lengths = exchange.store().code_lengths();
-        Look::Candidates { lengths }
+        let kinds = exchange.site.code_kinds();
+        Look::Candidates { lengths, kinds }
     } else {
         Look::Names
     }

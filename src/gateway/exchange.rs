@@ -258,7 +258,9 @@ impl<'g> Exchange<'g> {
             }
         };
         match self.caller.kind {
-            Endpoint::Token => reply::token_unavailable(status, text),
+            Endpoint::Token | Endpoint::DeviceAuthorization => {
+                reply::token_unavailable(status, text)
+            }
             Endpoint::Authorization | Endpoint::Metadata | Endpoint::Other => {
                 reply::unavailable(status, text)
             }

@@ -107,7 +107,15 @@ pub(crate) fn unavailable_for(violation: &Violation) -> Option<(StatusCode, u64)
 
 /// The refusal of a token request. The default status is 400.
 pub(crate) fn token_refused(violation: &Violation, status: Option<StatusCode>) -> Response<Body> {
-    let error = violation.error_at_token();
+    refused(violation, violation.error_at_token(), status)
+}
+
+/// The refusal of a device authorization request (RFC 8628 section 3.2): its challenge is an error of the request, not of a grant.
+pub(crate) fn request_refused(violation: &Violation) -> Response<Body> {
+    refused(violation, violation.error(), None)
+}
+
+fn refused(violation: &Violation, error: ErrorCode, status: Option<StatusCode>) -> Response<Body> {
     let text = violation.to_string();
     match unavailable_for(violation) {
         Some((status, seconds)) => later(oauth_json(status, error, &text), seconds),

@@ -10,8 +10,8 @@ use memchr::memmem::Finder;
 
 use crate::answer::carrier::metadata::Truth;
 use crate::answer::origins::Origins;
-use crate::oauth::Digest;
 use crate::oauth::redirect::target_digest;
+use crate::oauth::{CodeKind, Digest};
 use crate::policy::Namesake;
 use crate::store::Store;
 use crate::upstream::{self, Connector};
@@ -167,6 +167,15 @@ impl Site {
     pub(crate) fn response_issuer(&self) -> Option<String> {
         let is_promised = self.settings.adds_issuer() || self.state.promises_issuer();
         is_promised.then(|| self.issuer()).flatten()
+    }
+
+    /// The kinds of codes that may be bound.
+    pub(crate) fn code_kinds(&self) -> &'static [CodeKind] {
+        if self.settings.endpoints.device_authorization.is_empty() {
+            &[CodeKind::Authorization]
+        } else {
+            &CodeKind::ALL
+        }
     }
 
     /// Whether clients reach the gate over TLS.

@@ -1,6 +1,6 @@
 //! The token endpoint (step 4 of the crate documentation).
 
-mod form;
+pub(super) mod form;
 mod judge;
 mod settle;
 
@@ -8,10 +8,10 @@ use std::borrow::Cow;
 
 use http::{Method, Response, StatusCode, header};
 
-use crate::flow::Candidate;
-use crate::oauth::params::{Params, append_pair};
+use crate::flow::{Candidate, Purpose};
+use crate::oauth::params::{Pair, Params, append_pair};
 use crate::oauth::token;
-use crate::oauth::{Ambiguous, ClientIdentity, Edit, Redemption, TokenRequest};
+use crate::oauth::{Ambiguous, ClientIdentity, CodeKind, Edit, Redemption, TokenRequest};
 use crate::policy::{Rule, Violation, redeem};
 use crate::store::Claim;
 use crate::suspicion::Look;
@@ -31,21 +31,7 @@ use settle::settle;
 /// Handles a request on a token path.
 pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     if request.method == Method::OPTIONS {
-        // A CORS preflight. It must be empty: a server that reads parameters from any method would accept a token request here.
-        if !is_empty(exchange, &request) {
-            return reply::bad_request(
-                StatusCode::BAD_REQUEST,
-                "an OPTIONS request here must have no body, and no query except a configured one",
-            );
-        }
-        // Preflights have no credentials (Fetch standard, CORS-preflight fetch).
-        for credentials in [header::COOKIE, header::AUTHORIZATION] {
-            request.headers.remove(credentials);
-        }
-        let rule = exchange.strictest();
-        let asked = asked(&request);
-        let sent = exchange.send(request).await;
-        return other_answer(exchange, rule, asked, sent).await;
+        return preflight(exchange, request).await;
     }
     if request.method != Method::POST {
         return wrong_method(exchange, request).await;
@@ -88,15 +74,40 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     }
 }
 
-/// Parses a token request. One with a one-time password of another grant as its `code` is none with a code.
+/// Handles a CORS preflight. It must be empty: a server that reads parameters from any method would accept a token request here.
+pub(super) async fn preflight(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
+    if !is_empty(exchange, &request) {
+        return reply::bad_request(
+            StatusCode::BAD_REQUEST,
+            "an OPTIONS request here must have no body, and no query except a configured one",
+        );
+    }
+    // Preflights have no credentials (Fetch standard, CORS-preflight fetch).
+    for credentials in [header::COOKIE, header::AUTHORIZATION] {
+        request.headers.remove(credentials);
+    }
+    let rule = exchange.strictest();
+    let asked = asked(&request);
+    let sent = exchange.send(request).await;
+    other_answer(exchange, rule, asked, sent).await
+}
+
+/// Parses a token request. One with a one-time password of another grant as its `code` is none with a code, nor is one with a device
+/// code that is not bound.
 async fn parse<'p>(
     exchange: &Exchange<'_>,
     params: &'p Params<'_>,
     authorization: Option<&[u8]>,
 ) -> Result<TokenRequest<'p>, Violation> {
-    match TokenRequest::parse(params, authorization)? {
+    let parsed = if reads_device_code(exchange, params) {
+        TokenRequest::parse_with_device(params, authorization)?
+    } else {
+        TokenRequest::parse(params, authorization)?
+    };
+    match parsed {
         TokenRequest::Redemption(redemption)
-            if is_one_time_password(exchange, &redemption).await =>
+            if is_one_time_password(exchange, &redemption).await
+                || is_unbound_device_code(exchange, &redemption).await =>
         {
             Ok(TokenRequest::Other {
                 grant_type: redemption.grant_type,
@@ -118,9 +129,45 @@ async fn is_one_time_password(exchange: &Exchange<'_>, redemption: &Redemption<'
     owners.is_ok_and(|owners| owners.iter().all(Option::is_none))
 }
 
+/// Whether a `device_code` is looked up: if device codes may be bound now, or if it is the gate's own, from an earlier configuration.
+fn reads_device_code(exchange: &Exchange<'_>, params: &Params<'_>) -> bool {
+    let is_own = |code: &Pair<'_>| {
+        let key = &exchange.site.state.key;
+        key.recognise(Purpose::Device, code.value()).is_some()
+    };
+    exchange.site.code_kinds().contains(&CodeKind::Device)
+        || params.all(CodeKind::Device.parameter()).any(is_own)
+}
+
+/// Whether the request has a device code from a request without a challenge: one that the store does not know. (If the store fails, the
+/// redemption asks it again and refuses.) With a verifier it is a redemption all the same, which fails: the challenge may have been
+/// removed (RFC 9700 section 2.1.1).
+async fn is_unbound_device_code(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> bool {
+    let code = &redemption.code;
+    if code.kind() != CodeKind::Device || redemption.code_verifier.is_some() || !code.is_plain() {
+        return false;
+    }
+    let own = &exchange.site.state.key;
+    let is_own = |purpose| own.recognise(purpose, code.expose()).is_some();
+    // A handle for another purpose is no device code either.
+    if [Purpose::State, Purpose::Code, Purpose::Device]
+        .into_iter()
+        .any(is_own)
+    {
+        return false;
+    }
+    let code = Candidate::Code(key(exchange, redemption));
+    let owners = exchange.store().owners(&[code]).await;
+    owners.is_ok_and(|owners| owners.iter().all(Option::is_none))
+}
+
 /// Whether some server reads the form as JSON or JavaScript (after a comment, or as an argument of a call), and as a token
 /// request. Form encoders escape braces.
-async fn has_document(exchange: &Exchange<'_>, request: &mut Received, body: &[u8]) -> bool {
+pub(super) async fn has_document(
+    exchange: &Exchange<'_>,
+    request: &mut Received,
+    body: &[u8],
+) -> bool {
     if memchr::memchr(b'{', body).is_none() {
         return false;
     }
@@ -305,25 +352,40 @@ async fn redeem(
         if rule.uses_handles() || code != sent {
             // If the code is the upstream's own, the upstream has seen the challenge and needs the verifier.
             let has_seen = claim.is_some() && code == sent;
-            let canonical = canonical(params, code, strips(exchange) && !has_seen);
-            request.body.replace(canonical);
+            let canonical = Canonical {
+                name: redemption.code.kind().parameter(),
+                code,
+                strip: strips(exchange) && !has_seen,
+            };
+            request.body.replace(canonical.of(params));
         }
     });
     let sent = exchange.forward(cleared).await;
     answer(exchange, rule, settle(exchange, claim, sent).await)
 }
 
-/// The body, encoded again from the parsed parameters, so that the upstream gets no other bytes of the client.
-fn canonical(params: &Params<'_>, code: &str, strip: bool) -> Vec<u8> {
-    let mut out = Vec::with_capacity(params.input_length() + code.len());
-    for pair in params.iter() {
-        match pair.name() {
-            "code_verifier" if strip => {}
-            "code" => append_pair(&mut out, "code", code),
-            name => append_pair(&mut out, name, pair.value()),
+/// How a redemption is written for the upstream.
+struct Canonical<'c> {
+    /// The parameter of the code.
+    name: &'static str,
+    code: &'c str,
+    /// Whether the verifier is removed.
+    strip: bool,
+}
+
+impl Canonical<'_> {
+    /// The body, encoded again from the parsed parameters, so that the upstream gets no other bytes of the client.
+    fn of(&self, params: &Params<'_>) -> Vec<u8> {
+        let mut out = Vec::with_capacity(params.input_length() + self.code.len());
+        for pair in params.iter() {
+            match pair.name() {
+                "code_verifier" if self.strip => {}
+                name if name == self.name => append_pair(&mut out, name, self.code),
+                name => append_pair(&mut out, name, pair.value()),
+            }
         }
+        out
     }
-    out
 }
 
 /// What the answer to a request other than a token request is compared with.
@@ -349,7 +411,7 @@ async fn other_answer(
 
 /// Sends the upstream's answer to the client unchanged. Redirects of token requests are not followed, and in enforce mode not
 /// relayed.
-fn answer(
+pub(super) fn answer(
     exchange: &Exchange<'_>,
     rule: &Rule,
     sent: Result<Response<Body>, UpstreamError>,

@@ -25,6 +25,9 @@ pub enum Ambiguous {
     /// The body of a token request looks like JSON or XML: some servers go by the content, not by its media type.
     #[error("expected a form-encoded body, but it looks like JSON or XML")]
     Document,
+    /// A token request with a `code` and a `device_code`.
+    #[error("the request has a code and a device_code")]
+    TwoCodes,
     /// The client of a token request.
     #[error(transparent)]
     Client(#[from] ClientProblem),

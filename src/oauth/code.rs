@@ -22,6 +22,8 @@ pub enum CodeKind {
 }
 
 impl CodeKind {
+    pub const ALL: [Self; 2] = [Self::Authorization, Self::Device];
+
     /// The parameter of a token request that carries it.
     pub const fn parameter(self) -> &'static str {
         match self {
@@ -82,11 +84,15 @@ impl AuthorizationCode {
     /// The key under which a store looks up a code of the upstream: stores never use the code itself as a key. Codes of
     /// different kinds never have the same one.
     pub fn digest(&self) -> Digest {
-        let domain = match self.kind() {
-            CodeKind::Authorization => "code",
-            CodeKind::Device => "device code",
-        };
-        Digest::of(domain, &[self.expose().as_bytes()])
+        match self.kind() {
+            CodeKind::Authorization => Digest::of("code", &[self.expose().as_bytes()]),
+            // An unknown authorization code is refused, but not every device code is bound. So one is found in every spelling
+            // that a server with a case-insensitive database accepts.
+            CodeKind::Device => {
+                let folded = Zeroizing::new(self.expose().to_ascii_lowercase());
+                Digest::of("device code", &[folded.as_bytes()])
+            }
+        }
     }
 }
 
@@ -116,6 +122,19 @@ mod tests {
             code
         });
         assert_ne!(code.digest(), device.digest());
+    }
+
+    #[test]
+    fn only_the_case_of_a_device_code_does_not_matter() {
+        let digest = |kind, code| AuthorizationCode::of(kind, code).unwrap().digest();
+        for (kind, is_same) in [(CodeKind::Device, true), (CodeKind::Authorization, false)] {
+            assert_eq!(
+                digest(kind, "aB") == digest(kind, "Ab"),
+                is_same,
+                "{kind:?}"
+            );
+            assert_ne!(digest(kind, "aB"), digest(kind, "aC"), "{kind:?}");
+        }
     }
 
     #[test]

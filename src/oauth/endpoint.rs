@@ -7,6 +7,8 @@ pub(crate) enum Endpoint {
     Authorization,
     /// RFC 6749 section 3.2.
     Token,
+    /// RFC 8628 section 3.1.
+    DeviceAuthorization,
     /// RFC 8414, OpenID Connect Discovery.
     Metadata,
     Other,
@@ -18,6 +20,7 @@ impl Endpoint {
         match self {
             Self::Authorization => "authorization",
             Self::Token => "token",
+            Self::DeviceAuthorization => "device_authorization",
             Self::Metadata => "metadata",
             Self::Other => "other",
         }

@@ -2,7 +2,7 @@
 
 use super::client::ClientIdentity;
 use super::params::{Params, fold};
-use super::{Ambiguous, AuthorizationCode};
+use super::{Ambiguous, AuthorizationCode, CodeKind};
 
 /// Parameters that determine the meaning of a token request.
 pub const PROTECTED: [&str; 9] = [
@@ -34,7 +34,7 @@ pub enum TokenRequest<'a> {
 
 #[derive(Debug)]
 pub struct Redemption<'a> {
-    /// The gate's handle, or the upstream's own code if handles are off.
+    /// The gate's handle, or the upstream's own code if handles are off. Also a device code (RFC 8628 section 3.4).
     pub code: AuthorizationCode,
     /// Compared exactly (RFC 6749 section 4.1.3).
     pub redirect_uri: Option<&'a str>,
@@ -85,25 +85,7 @@ impl Redemption<'_> {
 impl<'a> TokenRequest<'a> {
     /// Parses the body. `authorization` is the value of the `Authorization` header.
     pub fn parse(params: &'a Params<'_>, authorization: Option<&[u8]>) -> Result<Self, Ambiguous> {
-        if let Some(duplicate) = params.duplicate(&MAY_REPEAT) {
-            return Err(duplicate.into());
-        }
-        if let Some(name) = params.folded_collision(&PROTECTED) {
-            return Err(Ambiguous::Folded(name));
-        }
-        if params.is_cut_elsewhere() {
-            return Err(Ambiguous::Separator);
-        }
-        if params.is_padded("client_id") {
-            return Err(Ambiguous::PaddedClient);
-        }
-        let first = params
-            .iter()
-            .next()
-            .map(|pair| pair.raw().trim_ascii_start());
-        if matches!(first, Some([b'{' | b'[' | b'<', ..])) {
-            return Err(Ambiguous::Document);
-        }
+        unambiguous(params, &PROTECTED)?;
         let grant_type = params.one("grant_type")?;
         let Some(code) = params.one("code")?.and_then(AuthorizationCode::new) else {
             let client = ClientIdentity::read_for_other_grant(authorization, params)?;
@@ -118,6 +100,58 @@ impl<'a> TokenRequest<'a> {
             client,
         }))
     }
+
+    /// The same where device codes may be bound: a request with a `device_code` is a redemption of it, whatever its grant type.
+    pub(crate) fn parse_with_device(
+        params: &'a Params<'_>,
+        authorization: Option<&[u8]>,
+    ) -> Result<Self, Ambiguous> {
+        let name = CodeKind::Device.parameter();
+        if let Some(name) = params.folded_collision(&[name]) {
+            return Err(Ambiguous::Folded(name));
+        }
+        match (Self::parse(params, authorization)?, params.one(name)?) {
+            // One of them would be forwarded without having been judged.
+            (Self::Redemption(_), Some(_)) => Err(Ambiguous::TwoCodes),
+            (Self::Other { grant_type, client }, Some(code)) => {
+                let Some(code) = AuthorizationCode::of(CodeKind::Device, code) else {
+                    return Ok(Self::Other { grant_type, client });
+                };
+                Ok(Self::Redemption(Redemption {
+                    code,
+                    redirect_uri: params.one("redirect_uri")?,
+                    code_verifier: params.one("code_verifier")?.map(UncheckedVerifier),
+                    grant_type,
+                    client,
+                }))
+            }
+            (parsed @ (Self::Redemption(_) | Self::Other { .. }), None) => Ok(parsed),
+        }
+    }
+}
+
+/// Checks that every server reads the same parameters.
+pub(super) fn unambiguous(params: &Params<'_>, protected: &[&str]) -> Result<(), Ambiguous> {
+    if let Some(duplicate) = params.duplicate(&MAY_REPEAT) {
+        return Err(duplicate.into());
+    }
+    if let Some(name) = params.folded_collision(protected) {
+        return Err(Ambiguous::Folded(name));
+    }
+    if params.is_cut_elsewhere() {
+        return Err(Ambiguous::Separator);
+    }
+    if params.is_padded("client_id") {
+        return Err(Ambiguous::PaddedClient);
+    }
+    let first = params
+        .iter()
+        .next()
+        .map(|pair| pair.raw().trim_ascii_start());
+    if matches!(first, Some([b'{' | b'[' | b'<', ..])) {
+        return Err(Ambiguous::Document);
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -181,6 +215,33 @@ mod tests {
             Ok("other")
         );
         assert_eq!(kind("grant_type=authorization_code&code="), Ok("other"));
+    }
+
+    #[test]
+    fn a_request_with_a_device_code_redeems_it_whatever_its_grant_type() {
+        let kind = |body: &str| {
+            let params = Params::parse(body.as_bytes(), 64).unwrap();
+            let parsed = TokenRequest::parse_with_device(&params, None);
+            parsed.map(|parsed| match parsed {
+                TokenRequest::Redemption(redemption) => Some(redemption.code.kind()),
+                TokenRequest::Other { .. } => None,
+            })
+        };
+        for grant in ["urn:ietf:params:oauth:grant-type:device_code", "x", ""] {
+            let body = format!("grant_type={grant}&device_code=d");
+            assert_eq!(kind(&body), Ok(Some(CodeKind::Device)), "{grant}");
+        }
+        assert_eq!(kind("code=x"), Ok(Some(CodeKind::Authorization)));
+        assert_eq!(kind("device_code=&grant_type=x"), Ok(None));
+        for body in [
+            "code=x&device_code=d",
+            "device_code=d&device_code=d",
+            "device_code=d&Device_Code=e",
+            "device_code[]=d",
+            "device.code=d",
+        ] {
+            assert!(kind(body).is_err(), "{body}");
+        }
     }
 
     #[test]

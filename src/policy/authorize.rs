@@ -14,7 +14,8 @@ use crate::flow::submission::Doubt;
 use crate::oauth::pkce::Useless;
 use crate::oauth::redirect;
 use crate::oauth::{
-    AuthorizationRequest, CodeChallenge, CodeChallengeMethod, ResponseMode, ResponseType,
+    AuthorizationRequest, CodeChallenge, CodeChallengeMethod, DeviceRequest, ResponseMode,
+    ResponseType,
 };
 
 use super::{Rule, Violation};
@@ -53,16 +54,31 @@ pub(crate) fn judge(
             return Err(Violation::ResponseModeNotAllowed);
         }
     }
-    challenge(rule, request, response_type.yields_code())
+    let sent = (request.code_challenge, request.code_challenge_method);
+    challenge(rule, sent, response_type.yields_code())
+}
+
+/// Judges a device authorization request (`device = "if_present"`): it needs no challenge, but one that is sent must be valid, and
+/// its client must be named, because the device code is bound to both.
+pub(crate) fn judge_device(
+    rule: &Rule,
+    request: &DeviceRequest<'_>,
+) -> Result<Accepted, Violation> {
+    let sent = (request.code_challenge, request.code_challenge_method);
+    let accepted = challenge(rule, sent, false)?;
+    if accepted.is_some() && request.client.is_none() {
+        return Err(Violation::MissingClient);
+    }
+    Ok(accepted)
 }
 
 fn challenge(
     rule: &Rule,
-    request: &AuthorizationRequest<'_>,
-    yields_code: bool,
+    sent: (Option<&str>, Option<&str>),
+    is_required: bool,
 ) -> Result<Accepted, Violation> {
-    match (request.code_challenge, request.code_challenge_method) {
-        (None, None) if rule.challenge_required && yields_code => Err(Violation::MissingChallenge),
+    match sent {
+        (None, None) if rule.challenge_required && is_required => Err(Violation::MissingChallenge),
         (None, None) => Ok(None),
         // A method without a challenge is an error, never "no PKCE": the challenge may have been removed.
         (None, Some(_)) => Err(Violation::MissingChallenge),
@@ -85,9 +101,8 @@ fn usable(rule: &Rule, challenge: &str, method: Option<&str>) -> Result<CodeChal
 
 /// The challenge for the record of a request that has a violation. In report mode the token request is judged by the challenge
 /// that was sent.
-pub(crate) fn recorded(rule: &Rule, request: &AuthorizationRequest<'_>) -> Accepted {
-    let challenge = request.code_challenge?;
-    let usable = usable(rule, challenge, request.code_challenge_method);
+pub(crate) fn recorded(rule: &Rule, challenge: Option<&str>, method: Option<&str>) -> Accepted {
+    let usable = usable(rule, challenge?, method);
     Some(usable.unwrap_or_else(CodeChallenge::Useless))
 }
 

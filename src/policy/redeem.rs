@@ -3,7 +3,8 @@
 //! The rules are checked in this order; the first that fails is the verdict:
 //!
 //! 1. The grant is allowed, if grants are listed. (A request with a code is a redemption, whatever its grant.)
-//! 2. The gate issued the code, and it is not expired, redeemed or being redeemed (RFC 6749 section 4.1.2).
+//! 2. The gate issued the code, and it is not expired, redeemed or being redeemed (RFC 6749 section 4.1.2). A device code
+//!    (RFC 8628) is never an authorization code, and the other way round.
 //! 3. The client is the one that began the flow (RFC 6749 section 4.1.3).
 //! 4. `redirect_uri` is equal to that of the authorization request, byte for byte (RFC 6749 section 4.1.3).
 //! 5. The verifier matches the challenge, in all four combinations of absence (RFC 7636 section 4.6, RFC 9700 section 2.1.1). No
@@ -51,6 +52,10 @@ pub(crate) fn judge(
     };
     let verifier = verifier(rule, redemption, bound);
     alive?;
+    // The store keeps them apart already.
+    if bound.code.kind() != redemption.code.kind() {
+        return Err(Violation::UnknownCode);
+    }
     if !client {
         return Err(Violation::ClientMismatch);
     }

@@ -194,6 +194,7 @@ impl From<Ambiguous> for Violation {
             | Ambiguous::Split
             | Ambiguous::Separator
             | Ambiguous::Document
+            | Ambiguous::TwoCodes
             | Ambiguous::Client(_) => Self::malformed(&why.to_string()),
         }
     }

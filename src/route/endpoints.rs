@@ -13,6 +13,8 @@ pub struct Endpoints {
     pub continuation: Vec<String>,
     /// Token endpoints (RFC 6749 section 3.2).
     pub token: Vec<String>,
+    /// Device authorization endpoints (RFC 8628 section 3.1). Empty unless device codes may be bound.
+    pub device_authorization: Vec<String>,
     /// Dynamic client registration (RFC 7591).
     pub registration: Vec<String>,
     /// Server metadata (RFC 8414, OpenID Connect Discovery, SMART App Launch).
@@ -57,6 +59,7 @@ impl Endpoints {
             .iter()
             .chain(&self.continuation)
             .chain(&self.token)
+            .chain(&self.device_authorization)
     }
 
     /// The path of the endpoint that an alias stands for.

@@ -1,6 +1,7 @@
 //! The input and the result of a scan.
 
 use crate::flow::{Candidate, CodeLengths, Handle};
+use crate::oauth::CodeKind;
 
 use super::names::Said;
 
@@ -64,11 +65,15 @@ pub(crate) enum Look {
     Candidates {
         /// The lengths of codes.
         lengths: CodeLengths,
+        /// The kinds of codes.
+        kinds: &'static [CodeKind],
     },
     /// Only words that may be codes or handles.
     Words {
         /// The lengths of codes.
         lengths: CodeLengths,
+        /// The kinds of codes.
+        kinds: &'static [CodeKind],
     },
 }
 

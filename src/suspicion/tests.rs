@@ -3,13 +3,14 @@ use super::*;
 use crate::examined;
 use crate::flow::Purpose;
 use crate::flow::{Candidate, CodeLengths};
-use crate::oauth::AuthorizationCode;
 use crate::oauth::params::encode_into;
+use crate::oauth::{AuthorizationCode, CodeKind};
 use proptest::prelude::*;
 
 const LONG: &str = "SplxlOBeZQQY";
 const CANDIDATES: Look = Look::Candidates {
     lengths: CodeLengths::ANY,
+    kinds: &[CodeKind::Authorization],
 };
 
 fn key() -> HandleKey {

@@ -6,8 +6,8 @@ use memchr::memchr;
 
 use crate::examined::looked_at;
 use crate::flow::{Candidate, CodeLengths, Key, Purpose, handle};
-use crate::oauth::AuthorizationCode;
 use crate::oauth::params::set::ByteSet;
+use crate::oauth::{AuthorizationCode, CodeKind};
 use crate::spelling::shortcuts::has_any;
 use crate::spelling::{any_layer, without_nul};
 
@@ -27,8 +27,13 @@ static SETS: [ByteSet; 3] = [
     ByteSet::of(b"&;\"'<> \r\n\t\0/\\,:?#|`@^(){}[]"),
 ];
 
-/// Adds all candidates of a request.
-pub(super) fn scan(scan: &mut Scan<'_>, request: &Request<'_>, lengths: CodeLengths) {
+/// Adds all candidates of a request: codes of these lengths and kinds.
+pub(super) fn scan(
+    scan: &mut Scan<'_>,
+    request: &Request<'_>,
+    lengths: CodeLengths,
+    kinds: &'static [CodeKind],
+) {
     let body = request.body.bytes();
     let without_nul = without_nul(body).unwrap_or_default();
     let texts = [request.query, body, &without_nul, request.path];
@@ -36,6 +41,7 @@ pub(super) fn scan(scan: &mut Scan<'_>, request: &Request<'_>, lengths: CodeLeng
     let mut words = Words {
         scan,
         lengths,
+        kinds,
         seen: HashSet::new(),
     };
     for text in texts.into_iter().chain(fields) {
@@ -57,6 +63,7 @@ fn trimmed(word: &[u8]) -> &[u8] {
 struct Words<'s, 'k> {
     scan: &'s mut Scan<'k>,
     lengths: CodeLengths,
+    kinds: &'static [CodeKind],
     seen: HashSet<Vec<u8>>,
 }
 
@@ -88,7 +95,8 @@ impl Words<'_, '_> {
 
     fn take(&mut self, word: &[u8]) -> Option<()> {
         let may_be_raw = self.lengths.has(word.len());
-        let may_be_one = may_be_raw || handle::word(Purpose::Code, word).is_some();
+        let mut purposes = self.kinds.iter().map(|kind| Purpose::from(*kind));
+        let may_be_one = may_be_raw || purposes.any(|of| handle::word(of, word).is_some());
         if word.len() < SHORTEST_CODE || !may_be_one || self.seen.contains(word) {
             return Some(());
         }
@@ -99,12 +107,15 @@ impl Words<'_, '_> {
         let Ok(text) = str::from_utf8(word) else {
             return Some(());
         };
-        let handle = self.scan.key.recognise(Purpose::Code, text);
-        let raw = || AuthorizationCode::new(text).filter(|_| may_be_raw);
-        let key = handle.map(Key::Handle);
-        let key = key.or_else(|| raw().map(|code| code.digest().into()));
+        let own = self.scan.key;
+        let keys = self.kinds.iter().filter_map(|kind| {
+            let handle = own.recognise((*kind).into(), text);
+            let raw = || AuthorizationCode::of(*kind, text).filter(|_| may_be_raw);
+            let key = handle.map(Key::Handle);
+            key.or_else(|| raw().map(|code| code.digest().into()))
+        });
         let candidates = &mut self.scan.found.candidates;
-        candidates.extend(key.map(Candidate::Code));
+        candidates.extend(keys.map(Candidate::Code));
         Some(())
     }
 }

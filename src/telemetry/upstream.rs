@@ -21,7 +21,7 @@ use crate::policy::Violation;
 pub(crate) struct Upstream {
     name: String,
     families: Families,
-    endpoints: [Counters; 4],
+    endpoints: [Counters; 5],
 }
 
 #[derive(Debug, Default)]
@@ -113,10 +113,11 @@ impl Upstream {
     }
 
     fn at(&self, endpoint: Endpoint) -> &Counters {
-        let [authorization, token, metadata, other] = &self.endpoints;
+        let [authorization, token, device, metadata, other] = &self.endpoints;
         match endpoint {
             Endpoint::Authorization => authorization,
             Endpoint::Token => token,
+            Endpoint::DeviceAuthorization => device,
             Endpoint::Metadata => metadata,
             Endpoint::Other => other,
         }
@@ -128,9 +129,10 @@ mod tests {
     use super::*;
     use crate::telemetry::metrics::Metrics;
 
-    const ENDPOINTS: [Endpoint; 4] = [
+    const ENDPOINTS: [Endpoint; 5] = [
         Endpoint::Authorization,
         Endpoint::Token,
+        Endpoint::DeviceAuthorization,
         Endpoint::Metadata,
         Endpoint::Other,
     ];
@@ -195,8 +197,9 @@ mod tests {
             durations,
             [
                 "{upstream=\"a\\\"b\",endpoint=\"authorization\"} 10",
-                "{upstream=\"a\\\"b\",endpoint=\"metadata\"} 30",
-                "{upstream=\"a\\\"b\",endpoint=\"other\"} 40",
+                "{upstream=\"a\\\"b\",endpoint=\"device_authorization\"} 30",
+                "{upstream=\"a\\\"b\",endpoint=\"metadata\"} 40",
+                "{upstream=\"a\\\"b\",endpoint=\"other\"} 50",
                 "{upstream=\"a\\\"b\",endpoint=\"token\"} 20",
                 "{upstream=\"other\",endpoint=\"token\"} 1",
             ]

@@ -229,7 +229,7 @@ fn the_json_schema_accepts_what_check_accepts() {
     let with_a_date = every_key.replace("\"2027-03-31\"", "2027-03-31");
     let reserved = every_key.replace(
         "[upstream.pkce]\n",
-        "[upstream.pkce]\nrequest_objects = \"deny\"\ndevice = \"off\"\n",
+        "[upstream.pkce]\nrequest_objects = \"deny\"\n",
     );
     let folder = scratch();
     let mut files = vec![

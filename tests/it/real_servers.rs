@@ -4,6 +4,7 @@
 mod again;
 mod bare;
 pub(crate) mod better_auth;
+mod device;
 mod home_assistant;
 mod out_of_band;
 mod people;

@@ -6,6 +6,7 @@ mod browsers;
 mod client;
 mod codes;
 mod continuation;
+mod device;
 mod endpoint_query;
 mod entry;
 mod errors;

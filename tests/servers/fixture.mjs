@@ -90,7 +90,7 @@ function onBody(res, seen) {
   }
 }
 
-/** Every code in a response: Location query or fragment, a form_post page, or a URL in JSON. */
+/** Every code in a response: Location query or fragment, a form_post page, a URL in JSON, or a device authorization response. */
 function issuedIn(location, body) {
   const codes = [];
   const [, inJson] = /^\{.*"(?:url|redirect_to)":("[^"]*")/s.exec(body) ?? [];
@@ -98,6 +98,7 @@ function issuedIn(location, body) {
     const { search, hash } = new URL(url, issuer);
     for (const part of [search, hash]) codes.push(...new URLSearchParams(part.slice(1)).getAll('code'));
   }
+  codes.push(...Array.from(body.matchAll(/"device_code":"([^"]+)"/g), ([, code]) => code));
   for (const [input] of body.matchAll(/<input\b[^>]*\bname="code"[^>]*>/gi)) codes.push(/\bvalue="([^"]*)"/i.exec(input)[1]);
   return codes;
 }

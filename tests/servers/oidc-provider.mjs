@@ -11,12 +11,13 @@ const common = {
   redirect_uris: redirectUris,
   response_types: ['code'],
 };
+const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code'; // RFC 8628; the server knows no PKCE there
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 
 const provider = new Provider(issuer, {
   clientBasedCORS: () => true, // the single-page application is served from another origin
   clients: [
-    { ...common, client_id: 'pub', token_endpoint_auth_method: 'none' },
+    { ...common, client_id: 'pub', grant_types: [...common.grant_types, deviceGrant], token_endpoint_auth_method: 'none' },
     { ...common, client_id: 'spa', application_type: 'web', token_endpoint_auth_method: 'none' }, // native ones never go on in silence
     { ...common, client_id: 'basic', client_secret: 'sekrit', token_endpoint_auth_method: 'client_secret_basic' },
     { ...common, client_id: 'post', client_secret: 'sekrit', token_endpoint_auth_method: 'client_secret_post' },
@@ -24,6 +25,7 @@ const provider = new Provider(issuer, {
   ],
   cookies: { keys: ['a key that signs cookies'] },
   features: {
+    deviceFlow: { enabled: true },
     devInteractions: { enabled: true },
     dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
   },

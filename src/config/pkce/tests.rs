@@ -1,4 +1,4 @@
-use crate::config::testing::{UPSTREAM, check_upstream, config};
+use crate::config::testing::{UPSTREAM, check_text, check_upstream, config};
 use crate::gateway::settings::{BrowserBinding, Entry, ToUpstream};
 use crate::oauth::{ResponseMode, ResponseType};
 use crate::policy::{Codes, Mode};
@@ -146,6 +146,44 @@ fn signed_response_modes_are_reserved() {
             "2:19 error: `upstream.pkce.response_modes` is not a response mode | \
              this response mode is not known | {HELP}"
         )],
+    );
+}
+
+#[test]
+fn device_codes_are_bound_where_the_endpoint_is_known() {
+    let text = |endpoints: &str, device: &str| {
+        format!(
+            "[[upstream]]\nurl = \"http://127.0.0.1:9000\"\n[upstream.endpoints]\n\
+             authorization = [\"/a\"]\ntoken = [\"/t\"]\n{endpoints}\n[upstream.pkce]\n{device}"
+        )
+    };
+    let paths = "device_authorization = [\"/d\"]";
+    let listed = |device: &str| {
+        let config = config(&text(paths, device));
+        config.upstreams[0]
+            .gateway
+            .endpoints
+            .device_authorization
+            .clone()
+    };
+    assert_eq!(listed("device = \"if_present\""), ["/d"]);
+    // Requests there pass.
+    assert!(listed("device = \"off\"").is_empty());
+    assert!(listed("").is_empty());
+    for none in ["", "device_authorization = []"] {
+        check_text(
+            &text(none, "device = \"if_present\""),
+            &["8:10 error: `upstream.pkce.device` needs the endpoint | \
+                 the gate has to know where device codes come from | \
+                 add device_authorization = [\"/oauth2/device_authorization\"] below [upstream.endpoints]"],
+        );
+    }
+    check_text(
+        &text(paths, "device = \"required\""),
+        &[
+            "8:10 error: `upstream.pkce.device` cannot be \"required\" | this word is not known | \
+             write \"off\" or \"if_present\"",
+        ],
     );
 }
 

@@ -120,8 +120,5 @@ fn reserved_keys_are_refused_unless_they_have_their_present_value() {
         "[server]\nproxy_protocol = false\n[store]\nkind = \"memory\"",
         &[],
     );
-    check_upstream(
-        "[upstream.pkce]\nrequest_objects = \"deny\"\ndevice = \"off\"",
-        &[],
-    );
+    check_upstream("[upstream.pkce]\nrequest_objects = \"deny\"", &[]);
 }

@@ -86,7 +86,10 @@ impl<'s> Fresh<'s> {
             }),
             challenge: match judged {
                 Ok(accepted) => accepted.clone(),
-                Err(_) => authorize::recorded(self.rule, parsed),
+                Err(_) => {
+                    let (challenge, method) = (parsed.code_challenge, parsed.code_challenge_method);
+                    authorize::recorded(self.rule, challenge, method)
+                }
             },
             state: self.submission.client_state(self.part),
             browser,

@@ -1,4 +1,4 @@
-//! Reads the form of a token request. It must be form-encoded, without a query except a configured one.
+//! Reads the form of a token request, or of a device authorization request. It must be form-encoded, without a query except a configured one.
 
 use bytes::Bytes;
 use http::{StatusCode, header};
@@ -12,7 +12,7 @@ use crate::gateway::received::Received;
 use crate::http::body::Peeked;
 
 /// The violation of a malformed request, and the status to answer with.
-pub(super) type Unreadable = (Violation, StatusCode);
+pub(in crate::gateway) type Unreadable = (Violation, StatusCode);
 
 /// Whether the request has neither a body nor a query, except a configured query.
 pub(super) fn is_empty(exchange: &Exchange<'_>, request: &Received) -> bool {
@@ -27,8 +27,8 @@ fn has_only_configured_query(exchange: &Exchange<'_>, request: &Received) -> boo
     query.is_none_or(|query| endpoint_query::is_allowed(query, names))
 }
 
-/// The body of a token request. It can still be forwarded.
-pub(super) async fn body(
+/// The body of the request. It can still be forwarded.
+pub(in crate::gateway) async fn body(
     exchange: &Exchange<'_>,
     request: &mut Received,
 ) -> Result<Bytes, Unreadable> {
@@ -45,7 +45,7 @@ pub(super) async fn body(
         request.body.peek(limits.form_bytes).await;
     }
     if has_query {
-        let text = "a token request must have no query, except what is configured";
+        let text = "the request must have no query, except what is configured";
         return malformed(text, StatusCode::BAD_REQUEST);
     }
     let unsupported =

@@ -113,6 +113,7 @@ pub(super) async fn judge<'g>(
 /// The key of the code in the store: of a handle, or of the upstream's own code.
 pub(super) fn key(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> Key {
     let (key, code) = (&exchange.site.state.key, &redemption.code);
-    let handle = key.recognise(Purpose::Code, code.expose());
+    let purpose = Purpose::from(code.kind());
+    let handle = key.recognise(purpose, code.expose());
     handle.map_or_else(|| code.digest().into(), Key::Handle)
 }

@@ -6,6 +6,7 @@ use http::{Response, header};
 
 use crate::flow::Settlement;
 use crate::flow::settlement::{self, Answer};
+use crate::oauth::CodeKind;
 use crate::store::Claim;
 use crate::upstream::UpstreamError;
 
@@ -23,8 +24,9 @@ pub(super) async fn settle(
     sent: Result<Response<Body>, UpstreamError>,
 ) -> Result<Response<Body>, UpstreamError> {
     let Some(claim) = claim else { return sent };
+    let kind = claim.bound().code.kind();
     let (sent, settlement) = match sent {
-        Ok(response) => said(exchange, response).await,
+        Ok(response) => said(exchange, kind, response).await,
         Err(failed) if failed.is_unsent() => (Err(failed), Settlement::Release),
         Err(failed) => (Err(failed), Settlement::Burn),
     };
@@ -44,6 +46,7 @@ pub(super) async fn settle(
 /// is found in it; other answers are held back until they end, or until [`ANSWER`] bytes.
 async fn said(
     exchange: &Exchange<'_>,
+    kind: CodeKind,
     mut response: Response<Body>,
 ) -> (Result<Response<Body>, UpstreamError>, Settlement) {
     let status = response.status().as_u16();
@@ -75,6 +78,9 @@ async fn said(
         body: body.get(..ANSWER).unwrap_or(&body),
         whole,
     };
-    let settlement = settlement::of_answer(answer);
+    let settlement = match kind {
+        CodeKind::Authorization => settlement::of_answer(answer),
+        CodeKind::Device => settlement::of_device_answer(answer),
+    };
     (Ok(response), settlement)
 }

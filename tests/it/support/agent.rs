@@ -75,6 +75,14 @@ impl Agent {
         self.submit(page, &form, &form.declined())
     }
 
+    /// Presses a button that stands outside of its form.
+    pub(crate) fn press(&mut self, page: &Page, (name, value): (&str, &str)) -> Place {
+        let form = page
+            .form()
+            .unwrap_or_else(|| panic!("no form at {}: {}", page.url, page.response));
+        self.submit(page, &form, &form.declined().with(name, value))
+    }
+
     fn submit(&mut self, page: &Page, form: &Form, fields: &Params) -> Place {
         let action = resolve(&page.url, &form.action);
         let request = Request::post(&action, fields.encoded());

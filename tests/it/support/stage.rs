@@ -158,6 +158,12 @@ impl Stage {
         self.exchange(&Request::post(&url, request.encoded()))
     }
 
+    /// Posts a form to another path at the gate.
+    pub(crate) fn post(&self, path: &str, form: &Params) -> Response {
+        let url = format!("{}{path}", self.gate_url());
+        self.exchange(&Request::post(&url, form.encoded()))
+    }
+
     /// A token request of a client that authenticates with HTTP Basic.
     pub(crate) fn token_with_basic(&self, client: (&str, &str), request: &Params) -> Response {
         let url = self.target.token_url(&self.gate_url());

@@ -1,0 +1,71 @@
+//! The device authorization request (RFC 8628 section 3.1) with a code challenge.
+
+use super::client::ClientIdentity;
+use super::params::Params;
+use super::{Ambiguous, token};
+
+/// Parameters that determine the meaning of a device authorization request.
+pub(crate) const PROTECTED: [&str; 7] = [
+    "client_id",
+    "client_secret",
+    "client_assertion",
+    "client_assertion_type",
+    "code_challenge",
+    "code_challenge_method",
+    "code_verifier",
+];
+
+/// A parsed request. A parameter with an empty value counts as omitted.
+#[derive(Debug)]
+pub(crate) struct DeviceRequest<'a> {
+    /// `None`: the request names no client.
+    pub(crate) client: Option<ClientIdentity>,
+    pub(crate) code_challenge: Option<&'a str>,
+    pub(crate) code_challenge_method: Option<&'a str>,
+}
+
+impl<'a> DeviceRequest<'a> {
+    /// Parses the body, as strictly as a token request. `authorization` is the value of the `Authorization` header.
+    pub(crate) fn parse(
+        params: &'a Params<'_>,
+        authorization: Option<&[u8]>,
+    ) -> Result<Self, Ambiguous> {
+        token::unambiguous(params, &PROTECTED)?;
+        Ok(Self {
+            client: ClientIdentity::read(authorization, params)?,
+            code_challenge: params.one("code_challenge")?,
+            code_challenge_method: params.one("code_challenge_method")?,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_challenge_is_read_and_what_servers_read_differently_is_refused() {
+        let body = "client_id=tv&scope=a+b&code_challenge=c&code_challenge_method=S256";
+        let params = Params::parse(body.as_bytes(), 64).unwrap();
+        let request = DeviceRequest::parse(&params, None).unwrap();
+        assert_eq!(request.code_challenge, Some("c"));
+        assert_eq!(request.code_challenge_method, Some("S256"));
+        assert_eq!(request.client.unwrap().id().as_str(), "tv");
+        for body in [
+            "client_id=tv&client_id=tv",
+            "code_challenge=a&code_challenge=b",
+            "code_challenge=a&Code_Challenge=b",
+            "code_challenge[]=a",
+            "code.challenge.method=S256",
+            "client_id=tv+",
+            "scope=a;code_challenge=b",
+            r#"{"client_id":"tv"}"#,
+        ] {
+            let params = Params::parse(body.as_bytes(), 64).unwrap();
+            assert!(DeviceRequest::parse(&params, None).is_err(), "{body}");
+        }
+        let params = Params::parse(b"client_id=a", 64).unwrap();
+        let basic = DeviceRequest::parse(&params, Some(b"Basic YjpzZWNyZXQ="));
+        assert!(basic.is_err(), "two clients");
+    }
+}
