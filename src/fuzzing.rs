@@ -240,7 +240,7 @@ pub fn suspicion(input: &[u8]) {
     };
     let look = Look::Candidates {
         lengths: CodeLengths::ANY,
-        kinds: &CodeKind::ALL,
+        kinds: &CodeKind::AT_TOKEN,
     };
     let found = suspicion::scan(&request, &key(), look);
     assert!(found.clients.len() <= 16 && found.planted.len() <= 64);

@@ -12,6 +12,7 @@ mod device;
 mod elsewhere;
 mod exchange;
 mod forward;
+mod issued;
 mod metadata;
 mod own_document;
 mod received;
@@ -333,6 +334,9 @@ impl Gateway {
             }
             (Some(Endpoint::Token), false) => Box::pin(token::handle(exchange, request)).await,
             (Some(Endpoint::Token), true) => Box::pin(token::observe(exchange, request)).await,
+            (Some(Endpoint::PushedAuthorizationRequest), _) => {
+                Box::pin(authorize::push(exchange, request)).await
+            }
             (Some(Endpoint::DeviceAuthorization), _) => {
                 Box::pin(device::handle(exchange, request)).await
             }

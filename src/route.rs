@@ -213,6 +213,8 @@ impl Entry {
             Some(Endpoint::Token)
         } else if is(&endpoints.device_authorization) {
             Some(Endpoint::DeviceAuthorization)
+        } else if is(&endpoints.pushed_authorization_request) {
+            Some(Endpoint::PushedAuthorizationRequest)
         } else if endpoints.is_metadata(path) {
             Some(Endpoint::Metadata)
         } else {

@@ -12,7 +12,6 @@ pub(crate) mod form_post;
 pub(crate) mod html;
 pub(crate) mod jarm;
 pub(crate) mod location;
-pub(crate) mod member;
 pub(crate) mod metadata;
 pub(crate) mod refresh;
 

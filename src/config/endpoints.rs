@@ -19,13 +19,11 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
         let label = "the gate has to know this endpoint of the upstream";
         table.require(key, label, &help);
     }
-    table.later(&[
-        ("pushed_authorization_request", Some("[]")),
-        ("authorization_challenge", Some("[]")),
-    ]);
+    table.later(&[("authorization_challenge", Some("[]"))]);
     let without = Some("there would be nothing to guard");
     let token = PATH.example("/oauth2/token");
     let metadata = [OPENID, OAUTH];
+    let push = PATH.example("/oauth2/par");
     let device = PATH.example("/oauth2/device_authorization");
     let mut seen = Vec::new();
     let mut paths = |key: &'static str, kind, default: &[&str], not_empty| {
@@ -43,6 +41,7 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
             &[],
             None,
         ),
+        pushed_authorization_request: paths("pushed_authorization_request", &push, &[], None),
         device_authorization: paths("device_authorization", &device, &[], None),
         metadata: paths("metadata", &PATH, &metadata, None),
         well_known: Vec::new(),

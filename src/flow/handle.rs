@@ -48,6 +48,8 @@ pub enum Purpose {
     Code,
     /// The upstream's device code, towards the client.
     Device,
+    /// The upstream's `request_uri`, towards the client.
+    PushedRequest,
 }
 
 impl From<CodeKind> for Purpose {
@@ -55,6 +57,7 @@ impl From<CodeKind> for Purpose {
         match kind {
             CodeKind::Authorization => Self::Code,
             CodeKind::Device => Self::Device,
+            CodeKind::PushedRequest => Self::PushedRequest,
         }
     }
 }
@@ -66,6 +69,7 @@ impl Purpose {
             Self::State => "pgs",
             Self::Code => "pgc",
             Self::Device => "pgd",
+            Self::PushedRequest => "pgr",
         }
     }
 }

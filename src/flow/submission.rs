@@ -146,11 +146,13 @@ impl<'a> Submission<'a> {
     }
 
     /// Checks that the protected parameters of a continuation are equal to its record. Forms of servers also contain values that
-    /// the client omitted: the default response mode, and the registered redirect URI. These are allowed.
+    /// the client omitted: the default response mode, and the registered redirect URI. These are allowed. With `may_be_pushed` a
+    /// `request_uri` is, too, unless it is a URL: it leads to a pushed request, whose answer has the handle that was pushed.
     pub fn continues(
         &self,
         handle: &Handle,
         record: &PendingAuthorization,
+        may_be_pushed: bool,
     ) -> Result<(), &'static str> {
         for part in self.parts() {
             for name in PROTECTED {
@@ -186,7 +188,8 @@ impl<'a> Submission<'a> {
                         .and_then(CodeChallenge::useful)
                         .as_ref()
                         .is_none_or(|challenge| challenge.encoded() == value),
-                    "request" | "request_uri" => false,
+                    "request_uri" => may_be_pushed && !value.contains("://"),
+                    "request" => false,
                     _ => true,
                 };
                 if !same {
@@ -337,6 +340,8 @@ impl<'a> Submission<'a> {
             }
             let is_request = params.contains("response_type")
                 || (this == Part::Query && params.contains("client_id"));
+            // What was pushed has its challenge.
+            let is_request = is_request && !params.contains("request_uri");
             if let (Towards::Forward(challenge), true) = (pkce, is_request) {
                 if !params.contains("code_challenge") {
                     append_pair(&mut out, "code_challenge", &challenge.encoded());

@@ -247,6 +247,7 @@ impl Wire for AuthorizationCode {
         to.byte(match self.kind() {
             CodeKind::Authorization => 0,
             CodeKind::Device => 1,
+            CodeKind::PushedRequest => 2,
         });
         to.text(self.expose())
     }
@@ -255,6 +256,7 @@ impl Wire for AuthorizationCode {
         let kind = match from.byte()? {
             0 => CodeKind::Authorization,
             1 => CodeKind::Device,
+            2 => CodeKind::PushedRequest,
             _ => return None,
         };
         Self::of(kind, from.text()?)
@@ -338,7 +340,11 @@ mod tests {
     }
 
     fn codes() -> impl Strategy<Value = AuthorizationCode> {
-        let kinds = prop_oneof![Just(CodeKind::Authorization), Just(CodeKind::Device)];
+        let kinds = prop_oneof![
+            Just(CodeKind::Authorization),
+            Just(CodeKind::Device),
+            Just(CodeKind::PushedRequest),
+        ];
         let all = (kinds, "[!-~]{1,80}");
         all.prop_map(|(kind, code)| AuthorizationCode::of(kind, &code).unwrap())
     }

@@ -13,6 +13,8 @@ mod marked;
 mod observe;
 mod parsed;
 mod pass;
+mod push;
+mod pushed;
 mod refuse;
 mod rewrite;
 mod unreadable;
@@ -39,6 +41,7 @@ use fresh::fresh;
 use marked::marked;
 pub(super) use observe::observe;
 use pass::pass;
+pub(super) use push::push;
 use unreadable::{doubtful, is_method, unreadable, wrong_method};
 
 /// The parameters that must not be in cookies. Servers have cookies of their own named `state` or `request`.

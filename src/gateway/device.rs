@@ -2,8 +2,6 @@
 //! code at once, and redeems it at the token endpoint. So a challenge in the request binds the device code of the answer
 //! (`device = "if_present"`). The record of such a sign-in ends here; its key never leaves the gate.
 
-mod answer;
-
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -12,12 +10,13 @@ use http::{Method, Response, StatusCode, header};
 use crate::flow::{Application, ClientState, Key, PendingAuthorization};
 use crate::oauth::params::{Params, append_pair};
 use crate::oauth::{
-    Ambiguous, ClientId, CodeChallenge, CodeChallengeMethod, DeviceRequest, device,
+    Ambiguous, ClientId, CodeChallenge, CodeChallengeMethod, CodeKind, DeviceRequest, device,
 };
 use crate::policy::{Mode, Rule, Violation, authorize};
 use crate::store::{Held, Place, StoreError};
 
 use super::exchange::Exchange;
+use super::issued::{self, Issuing};
 use super::received::Received;
 use super::settings::ToUpstream;
 use super::subject::About;
@@ -25,7 +24,6 @@ use super::token::form::{Unreadable, body};
 use super::token::{has_document, preflight};
 use super::{bind, concern, elsewhere, reply, token};
 use crate::http::body::Body;
-use answer::Issuing;
 
 /// Handles a request on a device authorization path.
 pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
@@ -156,7 +154,7 @@ async fn judged(
     let sent_request = cleared.get().sent();
     match exchange.forward(cleared).await {
         Ok(response) if response.status().is_success() => {
-            answer::deliver(exchange, &issuing, &sent_request, response).await
+            issued::deliver(exchange, &issuing, &sent_request, response).await
         }
         // An error of the server, or a redirect, which is no answer of this endpoint.
         sent => token::answer(exchange, rule, sent),
@@ -195,7 +193,12 @@ async fn begin<'r>(
         // Not for a new handle.
         Held::New | Held::Again | Held::Conflict => return Err(StoreError::Entropy),
     };
-    Ok(Issuing { key, record, rule })
+    Ok(Issuing {
+        key,
+        record,
+        rule,
+        kind: CodeKind::Device,
+    })
 }
 
 /// The body, encoded again from the parsed parameters, with this challenge or with none.

@@ -258,9 +258,9 @@ impl<'g> Exchange<'g> {
             }
         };
         match self.caller.kind {
-            Endpoint::Token | Endpoint::DeviceAuthorization => {
-                reply::token_unavailable(status, text)
-            }
+            Endpoint::Token
+            | Endpoint::DeviceAuthorization
+            | Endpoint::PushedAuthorizationRequest => reply::token_unavailable(status, text),
             Endpoint::Authorization | Endpoint::Metadata | Endpoint::Other => {
                 reply::unavailable(status, text)
             }

@@ -174,7 +174,7 @@ impl Site {
         if self.settings.endpoints.device_authorization.is_empty() {
             &[CodeKind::Authorization]
         } else {
-            &CodeKind::ALL
+            &CodeKind::AT_TOKEN
         }
     }
 

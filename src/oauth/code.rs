@@ -1,4 +1,5 @@
-//! The authorization code (RFC 6749 section 4.1.2) and the device code (RFC 8628 section 3.2), which are secrets.
+//! The authorization code (RFC 6749 section 4.1.2), the device code (RFC 8628 section 3.2) and the `request_uri` of a pushed
+//! authorization request (RFC 9126 section 2.2), which are secrets.
 
 use std::fmt;
 
@@ -6,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::Digest;
 
-/// An authorization code or a device code, as issued by the upstream or as sent by a client. Wiped on drop, never printed.
+/// A code of one of these kinds, as issued by the upstream or as sent by a client. Wiped on drop, never printed.
 ///
 /// The first byte is the kind, so that a code costs no more memory than its text.
 #[derive(Clone)]
@@ -19,16 +20,20 @@ pub enum CodeKind {
     Authorization,
     /// RFC 8628 section 3.2.
     Device,
+    /// The `request_uri` of RFC 9126 section 2.2. The authorization endpoint takes it.
+    PushedRequest,
 }
 
 impl CodeKind {
-    pub const ALL: [Self; 2] = [Self::Authorization, Self::Device];
+    /// Those that the token endpoint redeems.
+    pub const AT_TOKEN: [Self; 2] = [Self::Authorization, Self::Device];
 
-    /// The parameter of a token request that carries it.
+    /// The parameter that carries it.
     pub const fn parameter(self) -> &'static str {
         match self {
             Self::Authorization => "code",
             Self::Device => "device_code",
+            Self::PushedRequest => "request_uri",
         }
     }
 
@@ -36,6 +41,7 @@ impl CodeKind {
         match self {
             Self::Authorization => "a",
             Self::Device => "d",
+            Self::PushedRequest => "r",
         }
     }
 }
@@ -56,11 +62,10 @@ impl AuthorizationCode {
     }
 
     pub fn kind(&self) -> CodeKind {
-        if self.0.starts_with(CodeKind::Device.tag()) {
-            CodeKind::Device
-        } else {
-            CodeKind::Authorization
-        }
+        let others = [CodeKind::Device, CodeKind::PushedRequest];
+        let is_it = |kind: &CodeKind| self.0.starts_with(kind.tag());
+        let kind = others.into_iter().find(is_it);
+        kind.unwrap_or(CodeKind::Authorization)
     }
 
     /// The secret value. Only for the token request to the upstream, and for the store.
@@ -92,6 +97,7 @@ impl AuthorizationCode {
                 let folded = Zeroizing::new(self.expose().to_ascii_lowercase());
                 Digest::of("device code", &[folded.as_bytes()])
             }
+            CodeKind::PushedRequest => Digest::of("pushed request", &[self.expose().as_bytes()]),
         }
     }
 }

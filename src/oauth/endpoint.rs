@@ -9,6 +9,8 @@ pub(crate) enum Endpoint {
     Token,
     /// RFC 8628 section 3.1.
     DeviceAuthorization,
+    /// RFC 9126 section 2.
+    PushedAuthorizationRequest,
     /// RFC 8414, OpenID Connect Discovery.
     Metadata,
     Other,
@@ -21,6 +23,7 @@ impl Endpoint {
             Self::Authorization => "authorization",
             Self::Token => "token",
             Self::DeviceAuthorization => "device_authorization",
+            Self::PushedAuthorizationRequest => "pushed_authorization_request",
             Self::Metadata => "metadata",
             Self::Other => "other",
         }

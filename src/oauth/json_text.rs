@@ -28,6 +28,11 @@ impl Pointer {
         (steps.len() <= Self::MOST_STEPS).then_some(Self(steps))
     }
 
+    /// To a member of the outermost object.
+    pub(crate) fn to_member(name: &str) -> Self {
+        Self(vec![name.to_owned()])
+    }
+
     /// The place of the value in a text. `None`: there is none.
     pub(crate) fn find(&self, text: &str) -> Option<Range<usize>> {
         let mut value = text.trim_ascii();

@@ -131,7 +131,7 @@ impl<'a> TokenRequest<'a> {
 }
 
 /// Checks that every server reads the same parameters.
-pub(super) fn unambiguous(params: &Params<'_>, protected: &[&str]) -> Result<(), Ambiguous> {
+pub(crate) fn unambiguous(params: &Params<'_>, protected: &[&str]) -> Result<(), Ambiguous> {
     if let Some(duplicate) = params.duplicate(&MAY_REPEAT) {
         return Err(duplicate.into());
     }

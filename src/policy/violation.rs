@@ -56,6 +56,12 @@ pub(crate) enum Violation {
     /// A parameter `request_uri` (RFC 9101, RFC 9126).
     #[error("request_uri is not accepted here")]
     RequestUriRefused,
+    /// A `request_uri` that was not pushed by this client, or that was used or has expired (RFC 9126 section 4).
+    #[error(
+        "this request_uri does not lead to a pushed authorization request of this client: it was used, has expired or is unknown; \
+         push the request again (RFC 9126)"
+    )]
+    UnknownRequestUri,
     /// This parameter of a continuation differs from the record of the sign-in.
     #[error("{0} differs from what this sign-in began with")]
     ContinuationMismatch(&'static str),
@@ -244,6 +250,7 @@ impl Violation {
             Self::ResponseModeNotAllowed => ("response_mode_not_allowed", InvalidRequest),
             Self::RequestObjectRefused => ("request_object_refused", RequestNotSupported),
             Self::RequestUriRefused => ("request_object_refused", RequestUriNotSupported),
+            Self::UnknownRequestUri => ("unknown_request_uri", InvalidRequest),
             Self::ContinuationMismatch(_) => ("continuation_mismatch", InvalidRequest),
             Self::ExpiredSignIn => ("expired_sign_in", InvalidRequest),
             Self::BrowserMismatch => ("browser_mismatch", InvalidRequest),
@@ -316,6 +323,7 @@ impl Violation {
             | Self::NoRoom(NoRoom { reason: why, .. }) => Some(Cow::Borrowed(why)),
             Self::MissingChallenge
             | Self::MissingClient
+            | Self::UnknownRequestUri
             | Self::MissingResponseType
             | Self::ResponseTypeNotAllowed
             | Self::ResponseModeNotAllowed

@@ -17,6 +17,8 @@ pub struct Endpoints {
     pub device_authorization: Vec<String>,
     /// Dynamic client registration (RFC 7591).
     pub registration: Vec<String>,
+    /// Pushed authorization request endpoints (RFC 9126 section 2).
+    pub pushed_authorization_request: Vec<String>,
     /// Server metadata (RFC 8414, OpenID Connect Discovery, SMART App Launch).
     pub metadata: Vec<String>,
     /// The well-known paths of the issuer if metadata is synthesized. They need not be below the prefix: for the issuer
@@ -60,6 +62,7 @@ impl Endpoints {
             .chain(&self.continuation)
             .chain(&self.token)
             .chain(&self.device_authorization)
+            .chain(&self.pushed_authorization_request)
     }
 
     /// The path of the endpoint that an alias stands for.

@@ -143,7 +143,9 @@ impl Envelopes {
     pub(super) fn open_code(&self, handle: &Handle) -> Result<Opened<BoundCode>, Dead> {
         match handle.purpose() {
             Purpose::State => Err(Dead::Forged),
-            purpose @ (Purpose::Code | Purpose::Device) => self.open(purpose, handle),
+            purpose @ (Purpose::Code | Purpose::Device | Purpose::PushedRequest) => {
+                self.open(purpose, handle)
+            }
         }
     }
 

@@ -229,7 +229,9 @@ impl SealedStore {
     fn open_code(&self, handle: &Handle) -> Result<(BoundCode, Timestamp), Dead> {
         match handle.purpose() {
             Purpose::State => Err(Dead::Forged),
-            purpose @ (Purpose::Code | Purpose::Device) => self.open(purpose, handle),
+            purpose @ (Purpose::Code | Purpose::Device | Purpose::PushedRequest) => {
+                self.open(purpose, handle)
+            }
         }
     }
 }

@@ -21,7 +21,7 @@ use crate::policy::Violation;
 pub(crate) struct Upstream {
     name: String,
     families: Families,
-    endpoints: [Counters; 5],
+    endpoints: [Counters; 6],
 }
 
 #[derive(Debug, Default)]
@@ -113,11 +113,12 @@ impl Upstream {
     }
 
     fn at(&self, endpoint: Endpoint) -> &Counters {
-        let [authorization, token, device, metadata, other] = &self.endpoints;
+        let [authorization, token, device, pushed, metadata, other] = &self.endpoints;
         match endpoint {
             Endpoint::Authorization => authorization,
             Endpoint::Token => token,
             Endpoint::DeviceAuthorization => device,
+            Endpoint::PushedAuthorizationRequest => pushed,
             Endpoint::Metadata => metadata,
             Endpoint::Other => other,
         }
@@ -129,10 +130,11 @@ mod tests {
     use super::*;
     use crate::telemetry::metrics::Metrics;
 
-    const ENDPOINTS: [Endpoint; 5] = [
+    const ENDPOINTS: [Endpoint; 6] = [
         Endpoint::Authorization,
         Endpoint::Token,
         Endpoint::DeviceAuthorization,
+        Endpoint::PushedAuthorizationRequest,
         Endpoint::Metadata,
         Endpoint::Other,
     ];

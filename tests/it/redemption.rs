@@ -17,6 +17,7 @@ mod json_codes;
 mod long_states;
 mod media_types;
 mod once;
+mod pushed;
 mod settlement;
 mod shares;
 mod silent;

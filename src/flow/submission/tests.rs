@@ -87,7 +87,7 @@ fn a_continuation_may_repeat_its_record_only() {
             "{query}"
         );
         assert_eq!(
-            submission.continues(&handle(), &record()).is_ok(),
+            submission.continues(&handle(), &record(), false).is_ok(),
             ok,
             "{query} {form:?}"
         );
@@ -97,7 +97,9 @@ fn a_continuation_may_repeat_its_record_only() {
 #[test]
 fn a_continuation_may_fill_in_default_values() {
     let continues = |record: &PendingAuthorization, form: &str| {
-        read("", Some(form)).continues(&handle(), record).is_ok()
+        read("", Some(form))
+            .continues(&handle(), record, false)
+            .is_ok()
     };
     let hybrid = PendingAuthorization {
         application: Application {

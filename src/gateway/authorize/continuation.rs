@@ -41,8 +41,10 @@ pub(super) async fn continuation(
         }
     };
     exchange.goes_on_for(record.application.client);
+    let endpoints = &exchange.site.settings.endpoints;
+    let may_be_pushed = !endpoints.pushed_authorization_request.is_empty();
     let said = submission
-        .continues(handle, &record)
+        .continues(handle, &record, may_be_pushed)
         .map_err(Violation::ContinuationMismatch);
     let now = exchange.browser(&request.headers);
     let own = exchange.rule(Some(record.application.client));

@@ -13,6 +13,7 @@ use super::correlated::Correlated;
 use super::form::is_json;
 use super::parsed::Fresh;
 use super::pass::pass;
+use super::pushed::{is_pushed, pushed};
 use super::refuse::{fresh_unavailable, refuse, state_too_long};
 use super::rewrite::{SignIn, rewritten};
 use super::unreadable::doubtful;
@@ -34,6 +35,9 @@ pub(super) async fn fresh(
         Ok(fresh) => fresh,
         Err(doubt) => return doubtful(exchange, request, doubt).await,
     };
+    if is_pushed(exchange, &fresh) {
+        return Box::pin(pushed(exchange, request, &fresh)).await;
+    }
     let tie = if fresh.rule.may_change_requests() {
         browser::tie(exchange, &request.headers)
     } else {
@@ -178,7 +182,10 @@ fn may_be_redirected(exchange: &Exchange<'_>, fresh: &Fresh<'_>, request: &Recei
 }
 
 /// Sets cookies, except those that the answer sets already: it limits how long the state of its sign-in is kept.
-fn with_cookies(mut response: Response<Body>, cookies: Vec<HeaderValue>) -> Response<Body> {
+pub(super) fn with_cookies(
+    mut response: Response<Body>,
+    cookies: Vec<HeaderValue>,
+) -> Response<Body> {
     fn name(cookie: &HeaderValue) -> Option<&[u8]> {
         cookie.as_bytes().split(|&byte| byte == b'=').next()
     }

@@ -8,6 +8,7 @@ use crate::policy::Violation;
 use super::correlated::Correlated;
 use super::form::{Form, form};
 use super::parsed::Fresh;
+use super::pushed::{self, is_pushed};
 use super::unreadable::{is_method, unknown_method};
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
@@ -58,6 +59,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
         Err(doubt) => return record(exchange, request, doubt.into()),
     };
     match Fresh::read(exchange, &submission, part) {
+        Ok(fresh) if is_pushed(exchange, &fresh) => pushed::watch(exchange, &fresh).await,
         Ok(fresh) => {
             let judged = fresh.judge();
             let pending = fresh.pending(&judged, None);

@@ -36,12 +36,7 @@ pub(super) async fn rewritten(
     fresh: Option<Part>,
 ) -> Response<Body> {
     let SignIn { sign, record, .. } = sign_in;
-    let challenge = record.challenge.as_ref().and_then(CodeChallenge::useful);
-    let towards = match (exchange.site.settings.to_upstream, challenge) {
-        (ToUpstream::Strip, _) => Towards::Strip,
-        (ToUpstream::Forward, Some(challenge)) => Towards::Forward(challenge),
-        (ToUpstream::Forward, None) => Towards::AsSent,
-    };
+    let towards = towards(exchange, record);
     let parts = submission.towards_upstream(sign, fresh, towards);
     let accept = cleared.get().accept();
     let cleared = cleared.amend(|request| {
@@ -79,6 +74,19 @@ pub(super) async fn rewritten(
             show_mark(&mut response);
             response
         }
+    }
+}
+
+/// The PKCE parameters for the upstream (`to_upstream`).
+pub(super) fn towards<'r>(
+    exchange: &Exchange<'_>,
+    record: &'r PendingAuthorization,
+) -> Towards<'r> {
+    let challenge = record.challenge.as_ref().and_then(CodeChallenge::useful);
+    match (exchange.site.settings.to_upstream, challenge) {
+        (ToUpstream::Strip, _) => Towards::Strip,
+        (ToUpstream::Forward, Some(challenge)) => Towards::Forward(challenge),
+        (ToUpstream::Forward, None) => Towards::AsSent,
     }
 }
 

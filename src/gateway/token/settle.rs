@@ -79,7 +79,7 @@ async fn said(
         whole,
     };
     let settlement = match kind {
-        CodeKind::Authorization => settlement::of_answer(answer),
+        CodeKind::Authorization | CodeKind::PushedRequest => settlement::of_answer(answer),
         CodeKind::Device => settlement::of_device_answer(answer),
     };
     (Ok(response), settlement)

@@ -40,13 +40,15 @@ fn own_endpoints(endpoints: &Endpoints) -> [(&'static str, &[String]); 3] {
     [
         ("authorization_endpoint", &endpoints.authorization),
         ("token_endpoint", &endpoints.token),
-        // The gate refuses pushed requests.
-        ("pushed_authorization_request_endpoint", &[]),
+        (
+            "pushed_authorization_request_endpoint",
+            &endpoints.pushed_authorization_request,
+        ),
     ]
 }
 
 /// Further members that are removed. Signed metadata would contradict the rewritten members.
-const UNTRUE: [&str; 2] = ["require_pushed_authorization_requests", "signed_metadata"];
+const UNTRUE: [&str; 1] = ["signed_metadata"];
 
 /// The rewritten document. `None`: it is not server metadata (not a JSON object, duplicate members, no endpoints) and stays
 /// unchanged.
@@ -72,6 +74,9 @@ pub(super) fn rewritten(document: &[u8], truth: Truth<'_>) -> Option<(Map<String
     }
     for name in UNTRUE {
         object.shift_remove(name);
+    }
+    if truth.endpoints.pushed_authorization_request.is_empty() {
+        object.shift_remove("require_pushed_authorization_requests");
     }
     truthful_endpoints(&mut object, truth);
     if let Some(Value::Object(aliases)) = object.get_mut("mtls_endpoint_aliases") {

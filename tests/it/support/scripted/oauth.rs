@@ -58,6 +58,8 @@ pub(super) struct Server {
     issued: Vec<Issued>,
     /// The parameters that came with each `state`: the requests of later pages may contain the state only.
     sign_ins: BTreeMap<String, Params>,
+    /// Pushed authorization requests, by their `request_uri`.
+    pushed: BTreeMap<String, Params>,
     pub(super) tokens: Vec<String>,
     pub(super) redemptions: Vec<Redemption>,
     pub(super) vouched: Vec<String>,
@@ -78,6 +80,8 @@ impl Server {
             self.token()
         } else if path.starts_with("/app/flow") {
             self.app(received)
+        } else if path == "/par" {
+            self.push(received)
         } else if path.contains("authorize") {
             self.authorize(received)
         } else if path.contains("token") {
@@ -166,6 +170,10 @@ impl Server {
 
     fn authorize(&mut self, received: &Received) -> Vec<u8> {
         let mut params = all_params(received);
+        if let Some(pushed) = params.get("request_uri") {
+            // It works any number of times, for any client.
+            params = self.pushed.get(pushed).cloned().unwrap_or(params);
+        }
         if let Some(state) = params.get("state").map(str::to_owned) {
             let begun = self.sign_ins.entry(state).or_insert_with(|| params.clone());
             for (name, value) in begun.iter() {
@@ -184,6 +192,16 @@ impl Server {
         }
         let code = self.issue(&params);
         self.response(&params, &code)
+    }
+
+    /// RFC 9126 section 2.2.
+    fn push(&mut self, received: &Received) -> Vec<u8> {
+        let uri = format!("urn:ietf:params:oauth:request_uri:up-{}", unguessable());
+        self.pushed.insert(uri.clone(), all_params(received));
+        json_reply(
+            "201 Created",
+            &json!({ "request_uri": uri, "expires_in": 60 }),
+        )
     }
 
     /// Steps of an application's login, each a JSON object with the `nonce` of the authorization request that the user sees. With

@@ -1,0 +1,264 @@
+//! Codes that an endpoint issues in a JSON document: the device authorization response (RFC 8628 section 3.2), and the answer to a
+//! pushed authorization request (RFC 9126 section 2.2). The code is bound, and replaced.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use http::{Response, StatusCode, header};
+use serde_json::{Map, Value};
+
+use super::exchange::Exchange;
+use super::received::Sent;
+use super::subject::About;
+use super::{bind, reply};
+use crate::flow::{Handle, Key, PendingAuthorization};
+use crate::http::body::{Body, Peeked};
+use crate::http::headers;
+use crate::oauth::json_text::{self, Pointer};
+use crate::oauth::{AuthorizationCode, CodeChallenge, CodeKind, json};
+use crate::policy::{Rule, Violation};
+use crate::spelling::Twins;
+use crate::store::{Bound, Issued};
+
+/// A request whose answer has a code to be bound.
+pub(super) struct Issuing<'r> {
+    pub(super) key: Key,
+    pub(super) record: PendingAuthorization,
+    pub(super) rule: &'r Rule,
+    pub(super) kind: CodeKind,
+}
+
+impl Issuing<'_> {
+    pub(super) fn challenge(&self) -> Option<&CodeChallenge> {
+        self.record.challenge.as_ref()
+    }
+
+    /// The longest time that the code can be redeemed here. Real servers give a device five to thirty minutes, and a browser up
+    /// to ten.
+    fn longest(&self) -> Duration {
+        match self.kind {
+            CodeKind::PushedRequest => Duration::from_mins(10),
+            CodeKind::Authorization | CodeKind::Device => Duration::from_mins(30),
+        }
+    }
+
+    /// What the record keeps as the code. To a pushed request belongs the handle that was pushed as its `state`.
+    fn kept(&self, code: &str) -> String {
+        match (self.kind, self.key.handle()) {
+            (CodeKind::PushedRequest, Some(handle)) => pushed::join(handle, code),
+            _ => code.to_owned(),
+        }
+    }
+
+    /// What the client gets.
+    fn shown(&self, handle: &Handle) -> String {
+        match self.kind {
+            CodeKind::PushedRequest => [pushed::URN, handle.expose()].concat(),
+            CodeKind::Authorization | CodeKind::Device => handle.expose().to_owned(),
+        }
+    }
+}
+
+/// The value that replaces the `request_uri` of the upstream, and what the record of it has.
+pub(super) mod pushed {
+    use crate::flow::Handle;
+
+    /// RFC 9126 section 2.2.
+    pub(in crate::gateway) const URN: &str = "urn:ietf:params:oauth:request_uri:";
+
+    /// The handle in the pushed `state`, and the upstream's `request_uri`.
+    pub(super) fn join(handle: &Handle, uri: &str) -> String {
+        [handle.expose(), " ", uri].concat()
+    }
+
+    pub(in crate::gateway) fn split(kept: &str) -> Option<(&str, &str)> {
+        kept.split_once(' ')
+    }
+}
+
+/// Sends a success to the client, with its device code bound. One whose device code cannot be bound becomes an error.
+pub(super) async fn deliver(
+    exchange: &Exchange<'_>,
+    issuing: &Issuing<'_>,
+    sent: &Sent,
+    mut response: Response<Body>,
+) -> Response<Body> {
+    let violation = match bound(exchange, issuing, sent, &mut response).await {
+        Ok(None) => return bind::pass_through(exchange, response),
+        Ok(Some(rewritten)) => {
+            headers::forget_body(response.headers_mut());
+            reply::not_to_be_stored(response.headers_mut());
+            response.body_mut().replace(rewritten);
+            return bind::pass_through(exchange, response);
+        }
+        Err(violation) => violation,
+    };
+    let client = issuing.record.application.client;
+    let about = About {
+        client: exchange.site.state.client_name(client).map(Cow::Owned),
+        ..About::default()
+    };
+    match exchange.decide(issuing.rule, response, Some(violation), &about) {
+        Ok(cleared) => bind::pass_through(exchange, cleared.into_inner()),
+        Err((_, violation)) => {
+            // If the store fails here, the record expires instead.
+            let _ = exchange.store().discard(&issuing.key).await;
+            reply::token_refused(&violation, Some(StatusCode::BAD_GATEWAY))
+        }
+    }
+}
+
+/// Binds the code. Returns the document with a handle in its place, or `None` if the client gets the code itself.
+async fn bound(
+    exchange: &Exchange<'_>,
+    issuing: &Issuing<'_>,
+    sent: &Sent,
+    response: &mut Response<Body>,
+) -> Result<Option<Vec<u8>>, Violation> {
+    let unsafe_because = Violation::UnboundCodeInResponse;
+    if response.headers().contains_key(header::CONTENT_ENCODING) {
+        return Err(unsafe_because("a compressed response of this endpoint"));
+    }
+    let limit = exchange.snapshot.limits.response_scan_bytes;
+    let Peeked::Whole(document) = response.body_mut().peek(limit).await else {
+        let why = "a response of this endpoint that is too long or breaks off";
+        return Err(unsafe_because(why));
+    };
+    let unreadable = "a response of this endpoint that is no JSON document with its code";
+    let document = Document::read(&document, issuing.kind).ok_or(unsafe_because(unreadable))?;
+    let of = |text: &str| AuthorizationCode::of(issuing.kind, text);
+    let code = of(&document.code).filter(|code| code.is_plain() && !code.is_too_long());
+    let code = code.ok_or(unsafe_because("a code that servers read differently"))?;
+    let twins = Twins::of(code.expose());
+    if sent.may_hold(&twins) {
+        return Err(unsafe_because("a code that the request contains"));
+    }
+    let (issued, kept) = if issuing.rule.uses_handles() {
+        (Issued::Handle, of(&issuing.kept(code.expose())))
+    } else {
+        (Issued::Raw, Some(code))
+    };
+    let kept = kept.ok_or(unsafe_because(unreadable))?;
+    let lifetime = Some(document.lifetime(issuing.longest()));
+    let (key, record, store) = (&issuing.key, &issuing.record, exchange.store());
+    let bound = store.bind_within(key, record, issued, kept, lifetime).await;
+    let handle = match bound.map_err(Violation::from)? {
+        Bound::Handle(handle) => handle,
+        Bound::Raw => return Ok(None),
+        Bound::Elsewhere => {
+            let why = "a code that belongs to another sign-in or has expired";
+            return Err(unsafe_because(why));
+        }
+        Bound::TooMany | Bound::Unknown => {
+            return Err(unsafe_because("a code that could not be bound"));
+        }
+    };
+    let rewritten = document.with(&issuing.shown(&handle));
+    let mut fields = response.headers().values();
+    if twins.stand_in(&rewritten) || fields.any(|value| twins.stand_in(value.as_bytes())) {
+        let why = "the code is in the answer a second time";
+        return Err(unsafe_because(why));
+    }
+    Ok(Some(rewritten))
+}
+
+/// A JSON object with a code.
+struct Document<'d> {
+    text: &'d str,
+    members: Map<String, Value>,
+    code: String,
+    kind: CodeKind,
+}
+
+impl<'d> Document<'d> {
+    /// `None`: the bytes are not a JSON object without duplicate members, or it has no code of this kind.
+    fn read(bytes: &'d [u8], kind: CodeKind) -> Option<Self> {
+        let Value::Object(members) = json::parse(bytes)? else {
+            return None;
+        };
+        let code = members.get(kind.parameter())?.as_str()?.to_owned();
+        let text = str::from_utf8(bytes).ok()?;
+        (!code.is_empty()).then_some(Self {
+            text,
+            members,
+            code,
+            kind,
+        })
+    }
+
+    /// How long the code can be redeemed: `expires_in`, which some servers write as a string, but not longer than `longest`.
+    fn lifetime(&self, longest: Duration) -> Duration {
+        let expires_in = self.members.get("expires_in");
+        let seconds = expires_in.and_then(|value| {
+            let text = || value.as_str().and_then(|text| text.parse::<f64>().ok());
+            value.as_f64().or_else(text)
+        });
+        let lifetime = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+        lifetime.unwrap_or(longest).min(longest)
+    }
+
+    /// The document with another code; all other bytes stay.
+    fn with(&self, code: &str) -> Vec<u8> {
+        let place = Pointer::to_member(self.kind.parameter()).find(self.text);
+        let edit = place.map(|place| (place, json_text::quoted(code)));
+        json_text::replace(self.text, edit.as_slice()).into_bytes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LONGEST: Duration = Duration::from_mins(30);
+
+    fn read(document: &str) -> Option<Document<'_>> {
+        Document::read(document.as_bytes(), CodeKind::Device)
+    }
+
+    #[test]
+    fn a_code_lives_as_long_as_the_answer_says_and_not_longer_than_here() {
+        for (expires_in, seconds) in [
+            ("600", 600),
+            ("600.0", 600),
+            ("\"300\"", 300),
+            ("0", 0),
+            ("1800", 1800),
+            ("1801", 1800),
+            ("1e300", 1800),
+            ("-1", 1800),
+            ("null", 1800),
+            ("\"soon\"", 1800),
+        ] {
+            let document = format!(r#"{{"device_code":"d","expires_in":{expires_in}}}"#);
+            let lifetime = read(&document).unwrap().lifetime(LONGEST);
+            assert_eq!(lifetime, Duration::from_secs(seconds), "{expires_in}");
+        }
+        assert_eq!(
+            read(r#"{"device_code":"d"}"#).unwrap().lifetime(LONGEST),
+            LONGEST
+        );
+    }
+
+    #[test]
+    fn only_the_code_is_replaced() {
+        let document = "{\"x\":\"d\", \"de\\u0076ice_code\" :\t\"d\\u0041\" , \"y\":[{\"device_code\":\"d\"}]}\n";
+        let found = read(document).unwrap();
+        assert_eq!(found.code, "dA");
+        let expected =
+            "{\"x\":\"d\", \"de\\u0076ice_code\" :\t\"NEW\" , \"y\":[{\"device_code\":\"d\"}]}\n";
+        assert_eq!(found.with("NEW"), expected.as_bytes());
+        for other in [
+            "",
+            "{}",
+            r#"{"device_code":""}"#,
+            r#"{"device_code":1}"#,
+            r#"[{"device_code":"d"}]"#,
+            r#"{"x":{"device_code":"d"}}"#,
+            r#"{"device_code":"d","device_code":"d"}"#,
+            r#"{"device_code":"d","x":{"y":1,"y":2}}"#,
+            r#"{"device_code":"d"} {}"#,
+        ] {
+            assert!(read(other).is_none(), "{other}");
+        }
+    }
+}

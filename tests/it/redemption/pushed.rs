@@ -1,0 +1,278 @@
+//! Pushed authorization requests (RFC 9126). The upstream's `request_uri` works any number of times, for any client.
+
+use pkce_gate::parts::Purpose;
+
+use crate::support::client::{Authorization, assert_refused, assert_token};
+use crate::support::http::Response;
+use crate::support::params::{Params, encode, unguessable};
+use crate::support::rig::{Config, Jar, REDIRECT_URI, Rig, authorization_response};
+use crate::support::store::is_handle;
+
+use super::assert_page;
+
+const URN: &str = "urn:ietf:params:oauth:request_uri:";
+
+fn rig(pkce: &str) -> Rig {
+    rig_with(pkce, "")
+}
+
+fn rig_with(pkce: &str, tables: &str) -> Rig {
+    Rig::with(Config {
+        pkce,
+        tables,
+        endpoints: "pushed_authorization_request = [\"/par\"]",
+        ..Config::default()
+    })
+}
+
+fn push(rig: &Rig, params: &Params) -> Response {
+    rig.post("/par", &[], &params.encoded())
+}
+
+#[track_caller]
+fn pushed(rig: &Rig, authorization: &Authorization) -> String {
+    let answer = push(rig, &authorization.params);
+    assert_eq!(answer.status, 201, "{answer}");
+    assert_eq!(answer.json()["expires_in"], 60);
+    let uri = answer.json()["request_uri"].as_str().unwrap().to_owned();
+    rig.keep_out_of_the_log([uri.clone()]);
+    uri
+}
+
+fn target(client: &str, uri: &str) -> String {
+    format!("/authorize?client_id={client}&request_uri={}", encode(uri))
+}
+
+/// From the authorization request with a `request_uri` to the code.
+#[track_caller]
+fn code(rig: &Rig, authorization: &Authorization, uri: &str) -> String {
+    let mut jar = Jar::default();
+    let mut response = jar.get(rig, &target("pub", uri));
+    if response.status == 303 {
+        let entry = response.header("location").expect("a Location").to_owned();
+        // A reload of the page continues the same sign-in.
+        assert_eq!(jar.get(rig, &entry).status, 302);
+        response = jar.get(rig, &entry);
+    }
+    let found = authorization_response(&response, authorization);
+    let found = found.unwrap_or_else(|| panic!("no authorization response: {response}"));
+    assert_eq!(found.params.get("state"), authorization.state());
+    found.code().to_owned()
+}
+
+#[test]
+fn a_pushed_request_ends_with_a_code_that_its_verifier_redeems() {
+    for pkce in [
+        "",
+        "entry = \"rewrite\"",
+        "to_upstream = \"strip\"",
+        "correlation = \"cookie\"",
+    ] {
+        let rig = rig(pkce);
+        let authorization = rig.authorization();
+        let uri = pushed(&rig, &authorization);
+        let handle = uri.strip_prefix(URN).expect("the form of RFC 9126");
+        assert!(is_handle(Purpose::PushedRequest, handle), "{uri}");
+        let code = if pkce.contains("rewrite") {
+            let response = rig.get(&target("pub", &uri));
+            let found = authorization_response(&response, &authorization);
+            found
+                .unwrap_or_else(|| panic!("{response}"))
+                .code()
+                .to_owned()
+        } else {
+            code(&rig, &authorization, &uri)
+        };
+        let right = authorization.redemption(&code);
+        for wrong in [
+            right.clone().without("code_verifier"),
+            right.clone().with("code_verifier", &unguessable()),
+            right.clone().with("client_id", "other"),
+        ] {
+            assert_refused(&rig.token(&wrong), "invalid_grant");
+        }
+        assert_token(&rig.redeem(&authorization, &code));
+        assert_refused(&rig.token(&right), "invalid_grant");
+    }
+}
+
+#[test]
+fn a_push_without_a_good_challenge_is_refused_in_json() {
+    let rig = rig("");
+    let good = rig.authorization().params;
+    for (params, text) in [
+        (
+            good.clone()
+                .without("code_challenge")
+                .without("code_challenge_method"),
+            "code challenge required",
+        ),
+        (good.clone().without("code_challenge_method"), "means plain"),
+        (
+            good.clone().with("code_challenge_method", "plain"),
+            "send S256",
+        ),
+        (good.clone().with("response_type", "token"), "response_type"),
+        (
+            good.clone().with("request_uri", "urn:x"),
+            "must not contain request_uri",
+        ),
+        (good.clone().with("request", "e30.e30."), "request objects"),
+        (good.clone().without("client_id"), "client_id is missing"),
+        (good.clone().with("client_id", "pub "), "client_id"),
+    ] {
+        let refused = push(&rig, &params);
+        assert_eq!(refused.status, 400, "{refused}");
+        let description = refused.json()["error_description"]
+            .as_str()
+            .unwrap()
+            .to_owned();
+        assert!(description.contains(text), "{text}: {description}");
+        assert_eq!(refused.header("cache-control"), Some("no-store"));
+    }
+    let twice = format!("{}&code_challenge=x", good.encoded());
+    assert_eq!(rig.post("/par", &[], &twice).status, 400);
+    let query = rig.post("/par?state=x", &[], &good.encoded());
+    assert_eq!(query.status, 400, "{query}");
+    assert_eq!(rig.get("/par").status, 405);
+    assert!(rig.upstream.requests_to("/par").is_empty());
+}
+
+#[test]
+fn a_request_uri_works_once_and_for_its_client() {
+    let rig = rig("");
+    let authorization = rig.authorization();
+    let uri = pushed(&rig, &authorization);
+    let text = "does not lead to a pushed authorization request";
+    assert_page(&rig.get(&target("other", &uri)), 400, text);
+    let code = code(&rig, &authorization, &uri);
+    assert_page(&rig.get(&target("pub", &uri)), 400, text);
+    assert_token(&rig.redeem(&authorization, &code));
+}
+
+/// What a thief could bring in place of it.
+#[test]
+fn only_a_pushed_request_uri_is_accepted() {
+    let rig = rig("");
+    let authorization = rig.authorization();
+    let uri = pushed(&rig, &authorization);
+    let other = rig.authorization();
+    let code_of_other = rig.code_for(&other);
+    let own = rig.upstream.ledger();
+    let upstream_uri = own.iter().find(|request| request.path() == "/par");
+    assert!(upstream_uri.is_some());
+    for stolen in [
+        "https://evil.test/request",
+        "urn:ietf:params:oauth:request_uri:unknown",
+        &format!("{URN}{code_of_other}"),
+        &code_of_other,
+        uri.strip_prefix(URN).unwrap(),
+        &uri[..uri.len() - 1],
+        &format!("{uri}x"),
+    ] {
+        let refused = rig.get(&target("pub", stolen));
+        assert_eq!(refused.status, 400, "{stolen}: {refused}");
+    }
+    // A request_uri is no code.
+    let handle = uri.strip_prefix(URN).unwrap();
+    for code in [handle, &uri] {
+        let stolen = authorization.redemption(code);
+        assert_refused(&rig.token(&stolen), "invalid_grant");
+    }
+    assert!(
+        rig.upstream
+            .requests_to("/authorize")
+            .iter()
+            .all(|request| !request.query().contains("request_uri"))
+    );
+    let code = code(&rig, &authorization, &uri);
+    assert_token(&rig.redeem(&authorization, &code));
+    assert_token(&rig.redeem(&other, &code_of_other));
+}
+
+/// RFC 9126 section 4: what was pushed counts.
+#[test]
+fn parameters_beside_the_request_uri_change_nothing() {
+    let rig = rig("");
+    let authorization = rig.authorization();
+    let thief = unguessable();
+    let uri = pushed(&rig, &authorization);
+    let target = format!(
+        "{}&code_challenge={}&code_challenge_method=S256&redirect_uri=https%3A%2F%2Fevil.test%2Fcb&state=x&response_type=code",
+        target("pub", &uri),
+        crate::support::params::s256(&thief),
+    );
+    let entered = rig.get(&target);
+    let entry = entered
+        .header("location")
+        .unwrap_or_else(|| panic!("{entered}"));
+    for gone in ["evil", "code_challenge", "response_type"] {
+        assert!(!entry.contains(gone), "{entry}");
+    }
+    let response = rig.get(entry);
+    let found =
+        authorization_response(&response, &authorization).expect("at the pushed redirect URI");
+    assert_eq!(found.params.get("state"), authorization.state());
+    let stolen = authorization
+        .redemption(found.code())
+        .with("code_verifier", &thief);
+    assert_refused(&rig.token(&stolen), "invalid_grant");
+    assert_token(&rig.redeem(&authorization, found.code()));
+}
+
+#[test]
+fn without_the_endpoint_every_request_uri_is_refused() {
+    let rig = Rig::new();
+    let refused = rig.get(&target("pub", "urn:ietf:params:oauth:request_uri:x"));
+    assert_page(&refused, 400, "request_uri is not accepted here");
+}
+
+#[test]
+fn errors_go_to_a_known_redirect_uri_only_if_the_request_names_it() {
+    let tables = format!("[[upstream.client]]\nid = \"pub\"\nredirect_uris = [\"{REDIRECT_URI}\"]");
+    let rig = rig_with("", &tables);
+    let refused = rig.get(&target("pub", &format!("{URN}unknown")));
+    assert_page(&refused, 400, "does not lead to");
+}
+
+/// With the upstream's own codes nothing is changed. The `request_uri` is known by its digest.
+#[test]
+fn a_pushed_request_is_bound_without_handles() {
+    let rig = rig("codes = \"upstream\"").unguarded();
+    let authorization = rig.authorization();
+    let uri = pushed(&rig, &authorization);
+    assert!(uri.contains(":up-"), "{uri}");
+    let refused = rig.get(&target("other", &uri));
+    assert_eq!(refused.status, 400, "{refused}");
+    for _ in 0..2 {
+        // Also after a reload.
+        let code = code(&rig, &authorization, &uri);
+        let right = authorization.redemption(&code);
+        assert_refused(
+            &rig.token(&right.clone().without("code_verifier")),
+            "invalid_grant",
+        );
+        assert_token(&rig.redeem(&authorization, &code));
+    }
+    let unknown = rig.get(&target("pub", &format!("{URN}up-unknown")));
+    assert_eq!(unknown.status, 400, "{unknown}");
+}
+
+#[test]
+fn report_mode_records_what_enforce_would_refuse_and_nothing_else() {
+    let rig = rig("mode = \"report\"").unguarded();
+    let authorization = rig.authorization();
+    let uri = pushed(&rig, &authorization);
+    let code_of_it = code(&rig, &authorization, &uri);
+    assert_token(&rig.redeem(&authorization, &code_of_it));
+    let log = rig.gate.log();
+    assert!(!log.contains("\"decision\":\"reported\""), "{log}");
+    let bare = rig.authorization().without_challenge();
+    pushed(&rig, &bare);
+    let unknown = rig.get(&target("pub", &format!("{URN}up-unknown")));
+    assert_eq!(unknown.status, 302, "{unknown}");
+    let log = rig.gate.log();
+    for violation in ["missing_challenge", "unknown_request_uri"] {
+        assert!(log.contains(violation), "{violation}: {log}");
+    }
+}
