@@ -347,10 +347,9 @@ mod tests {
     #[test]
     fn endpoints_of_later_versions_may_only_be_empty() {
         check(
-            "authorization = [\"/a\"]\ntoken = [\"/t\"]\npushed_authorization_request = [\"/par\"]\n\
-             authorization_challenge = []",
+            "authorization = [\"/a\"]\ntoken = [\"/t\"]\nauthorization_challenge = [\"/challenge\"]",
             &[
-                "7:32 error: `upstream.endpoints.pushed_authorization_request` is not supported in this version | \
+                "7:27 error: `upstream.endpoints.authorization_challenge` is not supported in this version | \
                comes with a later version | write [], or remove it",
             ],
         );

@@ -253,6 +253,23 @@ pub(crate) fn not_to_be_stored(headers: &mut HeaderMap) {
     headers.remove(HeaderName::from_static("expires"));
 }
 
+/// Sets cookies, except those that the answer sets already: it limits how long the state of its sign-in is kept.
+pub(crate) fn with_cookies(
+    mut response: Response<Body>,
+    cookies: Vec<HeaderValue>,
+) -> Response<Body> {
+    fn name(cookie: &HeaderValue) -> Option<&[u8]> {
+        cookie.as_bytes().split(|&byte| byte == b'=').next()
+    }
+    for cookie in cookies {
+        let mut set = response.headers().get_all(header::SET_COOKIE).iter();
+        if !set.any(|other| name(other) == name(&cookie)) {
+            response.headers_mut().append(header::SET_COOKIE, cookie);
+        }
+    }
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -16,6 +16,7 @@ export const { values: options } = parseArgs({
     scope: string('openid'),
     pkce: string('on'), // on | off | auto: on only when the server's metadata lists S256
     dpop: string('off'), // on | off
+    par: string('off'), // on | off: the authorization request is pushed (RFC 9126)
     times: string('1'), // how many users sign in, one after the other
     renew: string('off'), // on | off
     retry: string('whole'), // whole | bare: without the verifier

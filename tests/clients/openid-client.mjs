@@ -35,10 +35,15 @@ await run('openid-client', async (outcome) => {
       parameters.code_challenge_method = 'S256';
     }
 
-    const response = await authorize(client.buildAuthorizationUrl(config, parameters), options['redirect-uri']);
-    outcome.response = parametersOf(response);
     const bound = {};
-    if (options.dpop === 'on') bound.DPoP = client.getDPoPHandle(config, await client.randomDPoPKeyPair());
+    if (options.dpop === 'on') {
+      const keys = await client.randomDPoPKeyPair();
+      bound.DPoP = client.getDPoPHandle(config, keys);
+      if (options.par === 'on') parameters.dpop_jkt = await bound.DPoP.calculateThumbprint();
+    }
+    const url = options.par === 'on' ? await client.buildAuthorizationUrlWithPAR(config, parameters) : client.buildAuthorizationUrl(config, parameters);
+    const response = await authorize(url, options['redirect-uri']);
+    outcome.response = parametersOf(response);
     if (options.retry === 'bare') config[client.customFetch] = bareOnRetry();
     const tokens = await client.authorizationCodeGrant(config, asReceived(response), checks, undefined, bound);
     outcome.tokens = Object.keys(tokens);

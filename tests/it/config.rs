@@ -297,7 +297,7 @@ fn the_json_schema_refuses_unknown_keys_wrong_types_and_keys_of_later_versions()
             "$.server.listen[1] pattern",
             "$.server.proxy_protocol const",
             "$.server.tls not",
-            "$.upstream[0].endpoints.pushed_authorization_request const",
+            "$.upstream[0].endpoints.authorization_challenge const",
             "$.upstream[0].pkce.promote not",
             "$.upstream[0].pkce.request_objects const",
             "$.upstream[0].pkce.response_modes[1] enum",

@@ -77,6 +77,53 @@ fn openid_client_completes_with_client_secret_jwt() {
     completes(&OIDC_PROVIDER, "clients/openid-client.mjs", &arguments);
 }
 
+/// oidc-provider's own path.
+const PUSHED: &str = "pushed_authorization_request = [\"/request\"]\n";
+
+#[test]
+fn openid_client_completes_with_a_pushed_request() {
+    for arguments in [
+        &["--par", "on"][..],
+        &[
+            "--par",
+            "on",
+            "--client-id",
+            "basic",
+            "--client-secret",
+            "sekrit",
+        ],
+    ] {
+        let stage = Stage::configured(&OIDC_PROVIDER, PUSHED);
+        let outcome = run(&stage, "clients/openid-client.mjs", arguments);
+        assert_completed(&stage, &outcome);
+    }
+}
+
+/// The key that the token will be bound to is pushed as well (RFC 9449 section 10).
+#[test]
+fn openid_client_completes_with_a_pushed_request_and_dpop() {
+    let stage = Stage::configured(&OIDC_PROVIDER, PUSHED);
+    let arguments = ["--par", "on", "--dpop", "on"];
+    let outcome = run(&stage, "clients/openid-client.mjs", &arguments);
+    stage.sent_back(1);
+    assert_completed(&stage, &outcome);
+    assert_eq!(outcome["token_type"], "dpop", "{outcome}");
+}
+
+#[test]
+fn openid_client_without_pkce_cannot_push_a_request() {
+    let stage = Stage::configured(&OIDC_PROVIDER, PUSHED);
+    let arguments = ["--par", "on", "--pkce", "off"];
+    let outcome = run(&stage, "clients/openid-client.mjs", &arguments);
+    assert_eq!(outcome["ok"], false, "{outcome}");
+    assert_eq!(outcome["error"]["oauth"], "invalid_request", "{outcome}");
+    let description = outcome["error"]["description"].as_str();
+    assert!(
+        description.is_some_and(|text| text.contains("code challenge required")),
+        "{outcome}"
+    );
+}
+
 #[test]
 fn openid_client_enables_pkce_because_of_the_gates_metadata() {
     let stage = Stage::new(&OIDC_PROVIDER);

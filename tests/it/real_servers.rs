@@ -9,6 +9,7 @@ mod home_assistant;
 mod out_of_band;
 mod people;
 mod pkce;
+mod pushed;
 mod sloppy;
 
 /// Makes a test per server of each function: for the servers with pages, or for all.

@@ -20,6 +20,7 @@ use super::unreadable::doubtful;
 use crate::gateway::browser::Tie;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
+use crate::gateway::reply::with_cookies;
 use crate::gateway::settings::{Correlation, Entry};
 use crate::gateway::{browser, reply, sign_in_cookies};
 use crate::http::body::Body;
@@ -179,21 +180,4 @@ fn may_be_redirected(exchange: &Exchange<'_>, fresh: &Fresh<'_>, request: &Recei
     fresh.submission.is_pure_request(own)
         && !is_json(exchange, request)
         && !request.headers.contains_key(header::AUTHORIZATION)
-}
-
-/// Sets cookies, except those that the answer sets already: it limits how long the state of its sign-in is kept.
-pub(super) fn with_cookies(
-    mut response: Response<Body>,
-    cookies: Vec<HeaderValue>,
-) -> Response<Body> {
-    fn name(cookie: &HeaderValue) -> Option<&[u8]> {
-        cookie.as_bytes().split(|&byte| byte == b'=').next()
-    }
-    for cookie in cookies {
-        let mut set = response.headers().get_all(header::SET_COOKIE).iter();
-        if !set.any(|other| name(other) == name(&cookie)) {
-            response.headers_mut().append(header::SET_COOKIE, cookie);
-        }
-    }
-    response
 }

@@ -16,13 +16,13 @@ use crate::oauth::{AuthorizationCode, ClientId, CodeChallenge, CodeKind, Edit};
 use crate::policy::{Cleared, Violation, nothing_to_judge};
 use crate::store::{Claim, Redeemed};
 
-use super::fresh::with_cookies;
 use super::parsed::Fresh;
 use super::pass::{pass, pass_from};
 use super::refuse::refuse;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::issued::pushed::{URN, split};
 use crate::gateway::received::Received;
+use crate::gateway::reply::with_cookies;
 use crate::gateway::settings::{Correlation, Entry};
 use crate::gateway::subject::About;
 use crate::gateway::{reply, sign_in_cookies};
