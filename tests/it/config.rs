@@ -230,7 +230,7 @@ fn the_json_schema_accepts_what_check_accepts() {
     let reserved = every_key.replace(
         "[upstream.metadata]\n",
         "correlation = \"state\"\nrequest_objects = \"deny\"\ndevice = \"off\"\ncode_in_json = []\n\
-         [upstream.metadata]\nsynthesize = false\n",
+         [upstream.metadata]\n",
     );
     let folder = scratch();
     let mut files = vec![
@@ -299,7 +299,6 @@ fn the_json_schema_refuses_unknown_keys_wrong_types_and_keys_of_later_versions()
             "$.server.proxy_protocol const",
             "$.server.tls not",
             "$.upstream[0].endpoints.pushed_authorization_request const",
-            "$.upstream[0].metadata.synthesize const",
             "$.upstream[0].pkce.code_in_json const",
             "$.upstream[0].pkce.correlation const",
             "$.upstream[0].pkce.promote not",
