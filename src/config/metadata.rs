@@ -51,13 +51,14 @@ pub(super) fn read(
     does_nothing(table, server, rewrite);
     let synthesis = own_issuer(table, server, issuer.as_deref()).map(|(issuer, path)| Synthesis {
         paths: well_known::paths(OAUTH, &path),
-        openid: openid(&path, endpoints),
+        sources: [well_known::paths(OAUTH, &path), openid(&path, endpoints)].concat(),
         auth_methods: auth_methods(methods, server.clients),
         issuer,
     });
-    let known = synthesis.iter();
-    let known = known.flat_map(|synthesis| [&*synthesis.paths, &synthesis.openid]);
-    endpoints.well_known = known.flatten().cloned().collect();
+    let sources = synthesis
+        .as_ref()
+        .map(|synthesis| synthesis.sources.clone());
+    endpoints.well_known = sources.unwrap_or_default();
     Metadata {
         rewrite,
         issuer,

@@ -43,8 +43,9 @@ pub struct Synthesis {
     pub issuer: String,
     /// The paths of its document (RFC 8414).
     pub paths: Vec<String>,
-    /// The paths at which the upstream may have `OpenID` metadata, from which the document is then derived.
-    pub openid: Vec<String>,
+    /// The paths at which the upstream may have a document from which this one is derived: the same at the other path, or `OpenID`
+    /// metadata.
+    pub sources: Vec<String>,
     /// How clients authenticate at the token endpoint.
     pub auth_methods: Vec<String>,
 }

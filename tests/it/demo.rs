@@ -21,29 +21,43 @@ fn demo(arguments: &[&str]) -> Command {
 }
 
 /// A demo that waits for visitors.
-struct Running {
+pub(crate) struct Running {
     process: Child,
     home: String,
+    /// The origins of the gate and of the legacy server.
+    pub(crate) gate: String,
+    pub(crate) upstream: String,
     /// Held open: a demo stops when its terminal is gone, which is another test.
     _out: BufReader<ChildStdout>,
 }
 
 impl Running {
-    fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let mut process = demo(&["--port", "0"])
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
         let mut out = BufReader::new(process.stdout.take().unwrap());
-        let mut line = String::new();
-        while !line.starts_with("open ") {
-            line.clear();
+        let mut lines = Vec::new();
+        while !lines
+            .last()
+            .is_some_and(|line: &String| line.starts_with("open "))
+        {
+            let mut line = String::new();
             assert_ne!(out.read_line(&mut line).unwrap(), 0, "the demo has ended");
+            lines.push(line);
         }
-        let home = line.split(' ').nth(1).unwrap().to_owned();
+        let said = |name: &str| {
+            let mut words = lines.iter().map(|line| line.split_whitespace());
+            let found =
+                words.find_map(|mut words| (words.next()? == name).then(|| words.next())?);
+            found.expect("the demo says it").to_owned()
+        };
         Self {
             process,
-            home,
+            home: said("open"),
+            gate: said("gate"),
+            upstream: said("upstream"),
             _out: out,
         }
     }

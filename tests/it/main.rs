@@ -18,6 +18,7 @@ mod metrics;
 mod passthrough;
 mod real_browser;
 mod real_clients;
+mod real_mcp;
 mod real_servers;
 mod redemption;
 mod redis_servers;

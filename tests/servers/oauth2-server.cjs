@@ -39,7 +39,7 @@ function model(redirectUris) {
     getAccessToken: async (token) => tokens.get(token),
     getRefreshToken: async (token) => refreshTokens.get(token),
     revokeToken: async (token) => refreshTokens.delete(token.refreshToken),
-    validateScope: async (user, client, scope) => scope,
+    validateScope: async (user, client, scope) => scope ?? 'openid', // MCP clients ask for none if they know none
     verifyScope: async () => true,
   };
 }

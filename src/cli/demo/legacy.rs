@@ -73,7 +73,7 @@ impl Legacy {
         let query = wire::query(request.uri())?;
         let (client, redirect) = (value(&query, "client_id"), value(&query, "redirect_uri"));
         let is_code = value(&query, "response_type") == "code";
-        if !is_code || self.stage.redirect_uri(client) != Some(redirect) {
+        if !is_code || !self.stage.accepts(client, redirect) {
             let text = "unknown client, redirect_uri or response_type";
             return Ok(wire::plain(StatusCode::BAD_REQUEST, text));
         }

@@ -1,6 +1,7 @@
 //! The parties, their addresses, and the configuration of the gate.
 
 use super::ledger::{Ledger, Party};
+use crate::oauth::redirect::Loopback;
 
 pub(super) const USER: &str = "alice";
 /// Not a secret: the login form shows it.
@@ -12,6 +13,9 @@ pub(super) const METADATA: &str = "/.well-known/oauth-authorization-server";
 pub(super) const CLIENT: &str = "demo-app";
 /// A client registered by the attacker: a valid client does not help.
 pub(super) const ATTACKER: &str = "attacker-app";
+/// A native application: its callback is at a loopback port that it chooses itself (RFC 8252 section 7.3). Not part of any scene;
+/// for visitors who try a client of their own, such as the conformance tests of MCP.
+const NATIVE: &str = "demo-native";
 
 #[derive(Debug)]
 pub(super) struct Stage {
@@ -57,6 +61,15 @@ impl Stage {
         }
     }
 
+    /// Whether a redirect URI is registered for a client.
+    pub(super) fn accepts(&self, client: &str, redirect_uri: &str) -> bool {
+        let is_native = || {
+            let own = Loopback::of("http://127.0.0.1/callback");
+            client == NATIVE && own.is_some() && Loopback::of(redirect_uri) == own
+        };
+        self.redirect_uri(client) == Some(redirect_uri) || is_native()
+    }
+
     /// The configuration file of the gate, with only the keys that an operator would set.
     pub(super) fn config(&self) -> String {
         let Self {
@@ -98,6 +111,25 @@ redirect_uris = ["{callback}"]
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn redirect_uris_are_exact_except_for_the_port_of_the_native_client() {
+        let stage = Stage::new(
+            "http://127.0.0.1:1".to_owned(),
+            String::new(),
+            String::new(),
+        );
+        for (client, uri, expected) in [
+            (CLIENT, "http://127.0.0.1:1/callback", true),
+            (CLIENT, "http://127.0.0.1:2/callback", false),
+            (NATIVE, "http://127.0.0.1:2/callback", true),
+            (NATIVE, "http://127.0.0.1:2/other", false),
+            (NATIVE, "https://elsewhere.example/callback", false),
+            ("unknown", "http://127.0.0.1:1/callback", false),
+        ] {
+            assert_eq!(stage.accepts(client, uri), expected, "{client} {uri}");
+        }
+    }
 
     #[test]
     fn the_shown_configuration_has_no_warnings() {

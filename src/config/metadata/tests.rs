@@ -24,7 +24,13 @@ fn without_a_prefix_the_public_url_is_the_issuer() {
     let found = synthesis("", "synthesize = true", "");
     assert_eq!(found.issuer, "https://login.example");
     assert_eq!(found.paths, ["/.well-known/oauth-authorization-server"]);
-    assert_eq!(found.openid, ["/.well-known/openid-configuration"]);
+    assert_eq!(
+        found.sources,
+        [
+            "/.well-known/oauth-authorization-server",
+            "/.well-known/openid-configuration"
+        ]
+    );
     assert_eq!(found.auth_methods, ["client_secret_basic"]);
 }
 
@@ -40,7 +46,7 @@ fn an_issuer_with_a_path_has_its_documents_in_both_places() {
         ];
         assert_eq!(found.paths, paths);
         assert_eq!(
-            found.openid[..2],
+            found.sources[2..4],
             [
                 "/tenant/.well-known/openid-configuration",
                 "/.well-known/openid-configuration/tenant"

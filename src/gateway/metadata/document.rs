@@ -20,7 +20,8 @@ pub(super) enum Found {
     Other(Response<Body>),
 }
 
-/// Rewrites the answer if it is a metadata document. `promise`: it is `OpenID` metadata, from which that of RFC 8414 is derived.
+/// Rewrites the answer if it is a metadata document. `promise`: that of RFC 8414 is derived
+/// from it.
 pub(super) async fn rewritten(
     exchange: &Exchange<'_>,
     path: &str,

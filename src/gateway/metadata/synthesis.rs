@@ -1,5 +1,5 @@
-//! RFC 8414 metadata for a server that has none (`synthesize`): derived from its `OpenID` metadata, or written from the
-//! configuration.
+//! RFC 8414 metadata for a server that has none (`synthesize`): derived from the document at its other path, or from its `OpenID`
+//! metadata, or written from the configuration.
 
 use http::uri::PathAndQuery;
 use http::{HeaderMap, Method, Response, StatusCode, header};
@@ -51,7 +51,8 @@ pub(super) async fn answer(
         auth_methods: &synthesis.auth_methods,
         adds_issuer: exchange.site.settings.adds_issuer(),
     };
-    for path in &synthesis.openid {
+    let others = synthesis.sources.iter();
+    for path in others.filter(|path| *path != asked.path) {
         let Ok(target) = PathAndQuery::try_from(path.as_str()) else {
             continue;
         };

@@ -280,6 +280,29 @@ fn an_issuer_with_a_path_may_have_openid_metadata_in_either_place() {
     }
 }
 
+/// django-oauth-toolkit below a prefix has it at one path only, where no client looks first.
+#[test]
+fn a_document_at_the_other_path_is_the_source_too() {
+    let paths = [format!("/tenant{OAUTH}"), format!("{OAUTH}/tenant")];
+    for (has, lacks) in [(&paths[0], &paths[1]), (&paths[1], &paths[0])] {
+        let rig = with("synthesize = true\nissuer = \"http://gate.test/tenant\"");
+        let own = rig.upstream.url();
+        let document = json!({ "issuer": "http://gate.test/tenant", "token_endpoint": format!("{own}/token"), MORE: ["a"] });
+        rig.upstream
+            .on(has, Act::Say(json_reply("200 OK", &document), Then::GoOn));
+        let derived = rig.get(lacks).json();
+        assert_eq!(derived[MORE], json!(["a"]));
+        assert_eq!(derived["token_endpoint"], format!("{GATE}/token"));
+        assert_eq!(
+            derived["authorization_response_iss_parameter_supported"],
+            true
+        );
+        assert_eq!(rig.upstream.ledger().len(), 2);
+        assert_eq!(rig.get(has).json()[MORE], json!(["a"]));
+        assert_eq!(rig.upstream.ledger().len(), 3, "the server's own");
+    }
+}
+
 fn head(rig: &Rig, path: &str) -> Response {
     let mut client = rig.connect();
     client.send(&request("HEAD", path, &[], None));

@@ -32,6 +32,14 @@ pub(crate) fn program(path: &str) -> Command {
     };
     let language = source.extension().and_then(OsStr::to_str);
     let (program, installed) = match language {
+        Some("py") if path.starts_with("mcp/") => {
+            let venv = tests.join("mcp/.venv");
+            (venv.join("bin/python"), venv.join(".installed"))
+        }
+        _ if path.starts_with("mcp/") => {
+            let packages = tests.join("mcp/node_modules");
+            (node_22(&packages), packages.join(".installed"))
+        }
         Some("py") => (venv.join("bin/python"), venv.join(".installed")),
         Some("rb") => (PathBuf::from("ruby"), PathBuf::from(DOORKEEPER)),
         Some("go") => (built(&source), built(&source)),
@@ -51,6 +59,15 @@ pub(crate) fn program(path: &str) -> Command {
         command.arg(source);
     }
     command
+}
+
+/// MCP's programs need Node.js 22, which comes as a package.
+fn node_22(packages: &Path) -> PathBuf {
+    let architecture = match std::env::consts::ARCH {
+        "aarch64" => "arm64",
+        _ => "x64",
+    };
+    packages.join(format!("node-linux-{architecture}/bin/node"))
 }
 
 /// Prometheus's own checker of metrics.
