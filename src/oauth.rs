@@ -20,6 +20,7 @@ pub(crate) mod media;
 pub(crate) mod params;
 pub(crate) mod pkce;
 pub(crate) mod redirect;
+pub(crate) mod request_object;
 pub(crate) mod response;
 pub(crate) mod token;
 pub(crate) mod well_known;

@@ -8,8 +8,8 @@
 //!    server's own, but not a token as in an authorization response.
 //! 3. The credentials of a sign-in go to its redirect URI only, and only in answer to a request of its own client.
 //! 4. A token is delivered only if the sign-in asked for it, with a response type that its client may use.
-//! 5. A signed response is not delivered, nor a possible credential in a part that cannot be parsed: nothing can be replaced
-//!    there.
+//! 5. A signed response is delivered only if the sign-in asked for one and its client gets the upstream's own code. A possible
+//!    credential in a part that cannot be parsed is not delivered: nothing can be replaced there.
 //! 6. There is one code. The sign-in asked for a code, its parameter has the exact name, it is not too long, there is no error
 //!    beside it, and it did not come with the request: the client itself could have put it there.
 //! 7. The browser is the one that began the sign-in, if `browser_binding` requires that.
@@ -17,7 +17,7 @@
 use crate::answer::carrier::Carried;
 use crate::answer::carrier::detect::Credential;
 use crate::flow::PendingAuthorization;
-use crate::oauth::ResponseType;
+use crate::oauth::{ResponseMode, ResponseType};
 use crate::policy::Rule;
 
 /// The reason for refusing an answer to another browser.
@@ -67,6 +67,8 @@ pub(crate) struct Facts<'a> {
     pub is_other_browser: bool,
     /// Whether the request was for another client with a stricter rule.
     pub is_of_other_client: bool,
+    /// Whether the client gets the code itself (`codes = "upstream"`), so that nothing has to be replaced.
+    pub stays: bool,
     /// The rule of the sign-in's client, or the stricter rule of that other client.
     pub rule: &'a Rule,
 }
@@ -127,7 +129,7 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
         return Err("a token that was not asked for");
     }
     if carried.signed {
-        return Err("a signed response, whose code cannot be replaced");
+        may_be_signed(facts, record)?;
     }
     if carried.lookalike {
         return Err("a parameter that some clients take for a code");
@@ -148,6 +150,21 @@ pub(crate) fn judge(facts: &Facts<'_>) -> Result<Plan, Unsafe> {
         return Err(OTHER_BROWSER);
     }
     Ok(Plan::Bind)
+}
+
+/// Whether the sign-in may have a signed response.
+fn may_be_signed(facts: &Facts<'_>, record: &PendingAuthorization) -> Result<(), Unsafe> {
+    let asked = record.application.response_mode.as_deref();
+    let asked = asked.and_then(ResponseMode::parse);
+    if !facts.stays {
+        Err("a signed response, whose code cannot be replaced")
+    } else if !asked.is_some_and(ResponseMode::is_signed) {
+        Err("a signed response that was not asked for")
+    } else if !facts.carried.signed_is_read {
+        Err("an encrypted response, or one that cannot be read")
+    } else {
+        Ok(())
+    }
 }
 
 /// Judges a carrier without a live sign-in.

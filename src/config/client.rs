@@ -69,6 +69,7 @@ fn rule(table: &Table<'_>, upstream: &Rule, require_all: bool) -> Rule {
     let assumed = [("S256", Some(CodeChallengeMethod::S256))];
     let (types, modes) = (&upstream.response_types, &upstream.response_modes);
     Rule {
+        reads_request_objects: upstream.reads_request_objects,
         mode,
         codes: pkce::codes(table, codes_by_default),
         challenge_required: require_all || !confidential,

@@ -10,7 +10,15 @@ pub(super) const METHOD: Kind<CodeChallengeMethod> =
 
 /// `response_mode`.
 pub(super) const RESPONSE_MODE: Kind<ResponseMode> =
-    Kind::new("a response mode", "query", response_mode).words(&["query", "fragment", "form_post"]);
+    Kind::new("a response mode", "query", response_mode).words(&[
+        "query",
+        "fragment",
+        "form_post",
+        "jwt",
+        "query.jwt",
+        "fragment.jwt",
+        "form_post.jwt",
+    ]);
 
 /// `response_type`.
 pub(super) const RESPONSE_TYPE: Kind<ResponseType> =
@@ -40,14 +48,8 @@ fn method(text: &str) -> Result<CodeChallengeMethod, Wrong> {
 }
 
 fn response_mode(text: &str) -> Result<ResponseMode, Wrong> {
-    const HELP: &str = "write \"query\", \"fragment\" or \"form_post\"";
-    match ResponseMode::parse(text) {
-        Some(mode) => Ok(mode),
-        None if text.split('.').next_back() == Some("jwt") => {
-            Err(Wrong::later("the signed response mode", HELP))
-        }
-        None => Err(Wrong::new("this response mode is not known", HELP)),
-    }
+    const HELP: &str = "write \"query\", \"fragment\" or \"form_post\", each with \".jwt\" at its end if it is signed, or \"jwt\"";
+    ResponseMode::parse(text).ok_or_else(|| Wrong::new("this response mode is not known", HELP))
 }
 
 fn response_type(text: &str) -> Result<ResponseType, Wrong> {

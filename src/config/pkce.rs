@@ -21,10 +21,15 @@ pub(super) fn rule(table: &Table<'_>) -> Rule {
     };
     let modes = ["query", "fragment", "form_post"];
     no_plain(table);
-    table.later(&[("request_objects", Some("\"deny\"")), ("promote", None)]);
+    table.later(&[("promote", None)]);
     Rule {
         mode,
         codes: codes(table, codes_by_default),
+        reads_request_objects: table.words(
+            "request_objects",
+            false,
+            &[("deny", false), ("read", true)],
+        ),
         response_types: listed(table, "response_types", &RESPONSE_TYPE, &["code"], &[]),
         response_modes: listed(table, "response_modes", &RESPONSE_MODE, &modes, &[]),
         grants: At::values(&table.list("grants", &TEXT)),

@@ -163,7 +163,7 @@ mod tests {
                 &unknown("2:1", "authorize", "[upstream.endpoints]", "authorization"),
                 "3:1 error: unknown key \"userinfo\" in [upstream.endpoints] | there is no such key | \
                  the keys here are `aliases`, `authorization`, `continuation`, `device_authorization`, \
-                 `metadata`, `query`, `registration` or `token`",
+                 `metadata`, `pushed_authorization_request`, `query`, `registration` or `token`",
             ],
         );
     }

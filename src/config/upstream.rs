@@ -82,6 +82,7 @@ pub(super) fn read<'t>(
         ("forward", ToUpstream::Forward),
         ("strip", ToUpstream::Strip),
     ];
+    signed(&pkce, &rule);
     let gateway = gateway::Settings {
         routes: routes::read(&routes, &prefix, &paths),
         name: table.text("name", &NAME, "legacy".to_owned()),
@@ -155,6 +156,26 @@ fn connection(
         connect: table.duration("connect", Duration::from_secs(2), TIMEOUT),
         response: table.duration("response", Duration::from_secs(15), TIMEOUT),
         idle: table.duration("idle", Duration::from_secs(4), TIMEOUT),
+    }
+}
+
+/// Reports signed requests and responses where codes and states are replaced.
+fn signed(pkce: &Table<'_>, rule: &Rule) {
+    if rule.codes == Codes::Upstream || !pkce.is_good("codes") {
+        return;
+    }
+    let has_signed_mode = rule.response_modes.iter().any(|mode| mode.is_signed());
+    for (key, is_signed) in [
+        ("request_objects", rule.reads_request_objects),
+        ("response_modes", has_signed_mode),
+    ] {
+        if is_signed {
+            let message = format!("{} needs codes = \"upstream\"", pkce.name(key));
+            let label = "what is signed cannot be changed, so no handle can be put in";
+            let help = "write codes = \"upstream\", or leave out what is signed";
+            let problem = Problem::error(pkce.at(key), message, label, help);
+            pkce.push(problem.and_at(pkce.at("codes"), "codes are replaced"));
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 use crate::oauth::Ambiguous;
 use crate::oauth::authorize::{AuthorizationRequest, PROTECTED, is_own_parameter};
 use crate::oauth::params::{Duplicate, Malformed, Pair, append_pair};
-use crate::oauth::{CodeChallenge, Edit, Params, ResponseType};
+use crate::oauth::{CodeChallenge, Edit, Params, ResponseType, request_object};
 
 use super::{ClientState, Handle, HandleKey, PendingAuthorization, Purpose};
 
@@ -33,6 +33,9 @@ pub enum Doubt {
     /// Duplicates, lookalike names, parameters in two places.
     #[error(transparent)]
     Ambiguous(#[from] Ambiguous),
+    /// A request object that cannot be read.
+    #[error(transparent)]
+    Object(#[from] request_object::Refused),
     /// The request contains handles of two sign-ins.
     #[error("the request belongs to two sign-ins at once")]
     SeveralHandles,

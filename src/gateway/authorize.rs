@@ -25,7 +25,7 @@ use http::header;
 use http::{Method, Response, StatusCode};
 
 use crate::flow::Submission;
-use crate::flow::submission::Sign;
+use crate::flow::submission::{Part, Sign};
 use crate::oauth::authorize::PROTECTED;
 use crate::policy::{Violation, nothing_to_judge};
 use crate::suspicion::Said;
@@ -40,6 +40,7 @@ use form::{Form, form};
 use fresh::fresh;
 use marked::marked;
 pub(super) use observe::observe;
+use parsed::unwrapped;
 use pass::pass;
 pub(super) use push::push;
 use unreadable::{doubtful, is_method, unreadable, wrong_method};
@@ -120,7 +121,11 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     }
     match submission.fresh(request.method == Method::GET) {
         Err(ambiguous) => doubtful(exchange, request, ambiguous.into()).await,
-        Ok(Some(part)) => fresh(exchange, request, &submission, part).await,
+        Ok(Some(part)) => match unwrapped(exchange, &submission, part, None) {
+            Ok(None) => fresh(exchange, request, &submission, part).await,
+            Ok(Some(form)) => Box::pin(signed(exchange, request, &form)).await,
+            Err(doubt) => doubtful(exchange, request, doubt).await,
+        },
         // Some servers detect JSON and XML by the content, whatever the Content-Type is.
         Ok(None) if heard.said.in_document.has(Said::AUTHORIZATION) => {
             let text = "expected a form-encoded body, but it looks like JSON or XML";
@@ -128,5 +133,14 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
             unreadable(exchange, request, violation, StatusCode::BAD_REQUEST).await
         }
         Ok(None) => pass(exchange, nothing_to_judge(request), None).await,
+    }
+}
+
+/// Handles a fresh request whose parameters, in `form`, are in a request object.
+async fn signed(exchange: &Exchange<'_>, request: Received, form: &[u8]) -> Response<Body> {
+    let pairs = exchange.snapshot.limits.form_pairs;
+    match Submission::read(b"", Some(form), pairs) {
+        Ok(submission) => fresh(exchange, request, &submission, Part::Form).await,
+        Err(doubt) => doubtful(exchange, request, doubt).await,
     }
 }

@@ -164,6 +164,7 @@ async fn examine<'g>(
                 .is_some_and(|twins| asked.sent.may_hold(twins)),
             is_other_browser: other_browser == Some(BrowserBinding::Hard),
             is_of_other_client: found.is_of_other_client(exchange, asked),
+            stays: found.handle.is_none(),
             rule: found.rule(exchange, asked),
         };
         let plan = match judge(&facts) {

@@ -86,10 +86,11 @@ impl AuthorizationError<'_> {
         mode: ResponseMode,
     ) -> Option<String> {
         let separator = match mode {
-            ResponseMode::FormPost => return None,
-            ResponseMode::Fragment => '#',
-            ResponseMode::Query if to.as_str().contains('?') => '&',
-            ResponseMode::Query => '?',
+            ResponseMode::FormPost | ResponseMode::FormPostJwt => return None,
+            ResponseMode::Fragment | ResponseMode::FragmentJwt => '#',
+            ResponseMode::Query | ResponseMode::QueryJwt | ResponseMode::Jwt => {
+                if to.as_str().contains('?') { '&' } else { '?' }
+            }
         };
         let mut encoded = Vec::new();
         for (name, value) in self.parameters() {

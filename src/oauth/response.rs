@@ -9,18 +9,27 @@ pub enum ResponseMode {
     Fragment,
     /// In a page with a form that submits itself.
     FormPost,
+    /// The default of the response type, in a signed JWT (JARM).
+    Jwt,
+    QueryJwt,
+    FragmentJwt,
+    FormPostJwt,
 }
 
 impl ResponseMode {
-    /// Parses one of the three modes with plain parameters. `None`: any other, such as the signed modes (`jwt`,
-    /// `query.jwt`).
+    pub const ALL: [Self; 7] = [
+        Self::Query,
+        Self::Fragment,
+        Self::FormPost,
+        Self::Jwt,
+        Self::QueryJwt,
+        Self::FragmentJwt,
+        Self::FormPostJwt,
+    ];
+
+    /// `None`: not a mode of these.
     pub fn parse(mode: &str) -> Option<Self> {
-        match mode {
-            "query" => Some(Self::Query),
-            "fragment" => Some(Self::Fragment),
-            "form_post" => Some(Self::FormPost),
-            _ => None,
-        }
+        Self::ALL.into_iter().find(|known| known.as_str() == mode)
     }
 
     /// The value of the `response_mode` parameter.
@@ -29,6 +38,18 @@ impl ResponseMode {
             Self::Query => "query",
             Self::Fragment => "fragment",
             Self::FormPost => "form_post",
+            Self::Jwt => "jwt",
+            Self::QueryJwt => "query.jwt",
+            Self::FragmentJwt => "fragment.jwt",
+            Self::FormPostJwt => "form_post.jwt",
+        }
+    }
+
+    /// Whether the parameters are in a JWT, which only the server can sign (JARM).
+    pub const fn is_signed(self) -> bool {
+        match self {
+            Self::Query | Self::Fragment | Self::FormPost => false,
+            Self::Jwt | Self::QueryJwt | Self::FragmentJwt | Self::FormPostJwt => true,
         }
     }
 }

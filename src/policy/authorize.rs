@@ -50,7 +50,8 @@ pub(crate) fn judge(
     }
     if let Some(mode) = request.response_mode {
         let mode = ResponseMode::parse(mode).ok_or(Violation::ResponseModeNotAllowed)?;
-        if !rule.response_modes.contains(&mode) {
+        // In a signed response no code can be replaced.
+        if !rule.response_modes.contains(&mode) || mode.is_signed() && rule.uses_handles() {
             return Err(Violation::ResponseModeNotAllowed);
         }
     }
@@ -119,7 +120,7 @@ impl From<Doubt> for Violation {
         match doubt {
             Doubt::Ambiguous(why) => why.into(),
             Doubt::Malformed(why) => why.into(),
-            Doubt::SeveralHandles => Self::malformed(&doubt.to_string()),
+            Doubt::Object(_) | Doubt::SeveralHandles => Self::malformed(&doubt.to_string()),
         }
     }
 }

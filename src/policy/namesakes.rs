@@ -122,6 +122,7 @@ mod tests {
         let flags = (any::<bool>(), any::<bool>(), 128usize..300);
         (modes, codes, types, reply, grants, assumed, flags).prop_map(
             |(mode, codes, types, response_modes, grants, assume_method, flags)| Rule {
+                reads_request_objects: false,
                 mode,
                 codes,
                 challenge_required: flags.0,

@@ -40,6 +40,8 @@ pub struct Rule {
     pub mode: Mode,
     pub codes: Codes,
     pub challenge_required: bool,
+    /// Whether signed request objects are read (`request_objects`).
+    pub reads_request_objects: bool,
     /// Whether the method `plain` is allowed. S256 always is.
     pub plain_allowed: bool,
     /// The method of a challenge without a method, for clients that omit it (the Salesforce CLI).
@@ -62,6 +64,7 @@ impl Default for Rule {
             mode: Mode::Enforce,
             codes: Codes::Handle,
             challenge_required: true,
+            reads_request_objects: false,
             plain_allowed: false,
             assume_method: None,
             verifier_max: MAX_LENGTH,
@@ -95,6 +98,7 @@ impl Rule {
                 Codes::Handle
             },
             challenge_required: self.challenge_required || other.challenge_required,
+            reads_request_objects: self.reads_request_objects && other.reads_request_objects,
             plain_allowed: self.plain_allowed && other.plain_allowed,
             assume_method: self
                 .assume_method

@@ -97,15 +97,25 @@ impl Carried {
             "token_type" | "expires_in" => self.token_company = true,
             "error" => self.error |= !value.is_empty(),
             "iss" => self.issuer = Some(value.to_owned()),
-            _ if jarm::is_name(name) => self.take_signed(value),
+            _ if jarm::is_name(name) => self.take_signed(ours, value),
             _ if !value.is_empty() => self.take_lookalike(name),
             _ => {}
         }
     }
 
-    pub(super) fn take_signed(&mut self, value: &str) {
+    /// Adds a response in a JWT, with its claims.
+    pub(super) fn take_signed(&mut self, ours: Ours<'_>, value: &str) {
         self.signed |= jarm::is_response(value);
         self.signed_credential |= jarm::may_hold_credential(value);
+        let Some(claims) = jarm::claims(value).filter(|_| jarm::is_response(value)) else {
+            return;
+        };
+        self.signed_is_read = true;
+        for (name, value) in &claims {
+            if let (false, Some(value)) = (jarm::is_name(name), value.as_str()) {
+                self.take(ours, name, value);
+            }
+        }
     }
 
     /// Adds a parameter whose name some client may take for that of a credential.
@@ -194,8 +204,10 @@ pub struct Carried {
     pub in_fragment: bool,
     /// `token_type`, `expires_in` or `state`, which accompany a token in a response.
     pub token_company: bool,
-    /// A JARM response, in which nothing can be replaced.
+    /// A JARM response, in which nothing can be replaced. The other members include its claims.
     pub signed: bool,
+    /// A JARM response whose claims were read.
+    pub signed_is_read: bool,
     /// A JARM response that contains a code or a token, or that cannot be read.
     pub signed_credential: bool,
     /// A possible code or token in a part that cannot be parsed.

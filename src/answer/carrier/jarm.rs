@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use memchr::memchr3;
+use serde_json::{Map, Value};
 
 use crate::oauth::json;
 use crate::oauth::params::{self, folds_to, set::ByteSet};
@@ -24,6 +25,21 @@ pub(crate) fn is_response(value: &str) -> bool {
     static PART: ByteSet = ByteSet::alphanumeric_and(b"-_+/= \r\n\t");
     let is_base64 = |part: &&str| part.bytes().all(|byte| PART.has(byte));
     parts(value).is_some_and(|parts| parts.iter().all(is_base64)) || may_hold_credential(value)
+}
+
+/// The claims of a signed JWT. `None`: it is encrypted, or parsers may read it differently.
+pub(crate) fn claims(value: &str) -> Option<Map<String, Value>> {
+    match parts(value)?.as_slice() {
+        [_, payload, _] => match json::parse(&decoded(payload)?)? {
+            Value::Object(claims) => Some(claims),
+            Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_)
+            | Value::Array(_) => None,
+        },
+        _ => None,
+    }
 }
 
 /// Whether a value is a JWT that contains a code or a token, or that may contain one because it cannot be read.

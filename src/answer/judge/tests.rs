@@ -39,6 +39,7 @@ fn rule(response_types: &[&str]) -> Rule {
 fn answered(asked: &str, allowed: &[&str], response: &str) -> Result<Plan, Unsafe> {
     let (record, rule, carried) = (record(asked), rule(allowed), carried(response));
     judge(&Facts {
+        stays: false,
         carried: &carried,
         sign_in: &SignIn::Live(Box::new(record.clone())),
         leads: Leads::ToClient,
@@ -51,6 +52,7 @@ fn answered(asked: &str, allowed: &[&str], response: &str) -> Result<Plan, Unsaf
 
 fn without_sign_in(response: &str, leads: Leads, sign_in: &SignIn) -> Result<Plan, Unsafe> {
     judge(&Facts {
+        stays: false,
         carried: &carried(response),
         sign_in,
         leads,
@@ -168,6 +170,7 @@ fn an_answer_to_another_clients_request_has_only_an_error() {
     let (record, rule) = (record("code token"), rule(&["code token"]));
     let with = |response: &str, is_of_other_client| {
         judge(&Facts {
+            stays: false,
             carried: &carried(response),
             sign_in: &SignIn::Live(Box::new(record.clone())),
             leads: Leads::ToClient,
@@ -194,6 +197,7 @@ fn a_code_goes_to_its_client_and_browser_and_not_if_it_came_with_the_request() {
     let (record, rule) = (record("code"), Rule::default());
     let with = |response: &str, leads, came_along, is_other_browser| {
         judge(&Facts {
+            stays: false,
             carried: &carried(response),
             sign_in: &SignIn::Live(Box::new(record.clone())),
             leads,

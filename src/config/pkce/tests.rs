@@ -129,24 +129,24 @@ fn response_types_are_sets_of_known_words() {
 }
 
 #[test]
-fn signed_response_modes_are_reserved() {
-    const HELP: &str = "write \"query\", \"fragment\" or \"form_post\"";
-    for mode in ["jwt", "query.jwt", "form_post.jwt"] {
-        check(
-            &format!("response_modes = [\"{mode}\"]"),
-            &[&format!(
-                "2:19 error: `upstream.pkce.response_modes`: the signed response mode is not supported \
-                 in this version | comes with a later version | {HELP}"
-            )],
-        );
-    }
-    check(
-        "response_modes = [\"web_message\"]",
-        &[&format!(
-            "2:19 error: `upstream.pkce.response_modes` is not a response mode | \
-             this response mode is not known | {HELP}"
-        )],
+fn signed_requests_and_responses_need_the_upstreams_own_codes() {
+    check_upstream(
+        "[upstream.pkce]\nresponse_modes = [\"jwt\"]\nrequest_objects = \"read\"",
+        &[
+            "2:18 error: `upstream.pkce.response_modes` needs codes = \"upstream\" | \
+             what is signed cannot be changed, so no handle can be put in | \
+             write codes = \"upstream\", or leave out what is signed",
+            "3:19 error: `upstream.pkce.request_objects` needs codes = \"upstream\" | \
+             what is signed cannot be changed, so no handle can be put in | \
+             write codes = \"upstream\", or leave out what is signed",
+        ],
     );
+    let gateway = gateway(
+        "codes = \"upstream\"\nresponse_modes = [\"query.jwt\"]\nrequest_objects = \"read\"",
+    );
+    let rule = gateway.rules.default_rule();
+    assert!(rule.reads_request_objects);
+    assert_eq!(rule.response_modes, [crate::oauth::ResponseMode::QueryJwt]);
 }
 
 #[test]

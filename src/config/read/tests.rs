@@ -108,11 +108,9 @@ fn reserved_keys_are_refused_unless_they_have_their_present_value() {
         ],
     );
     check_upstream(
-        "[upstream.pkce]\nrequest_objects = \"read\"\npromote = 1",
+        "[upstream.pkce]\npromote = 1",
         &[
-            "2:19 error: `upstream.pkce.request_objects` is not supported in this version | \
-             comes with a later version | write \"deny\", or remove it",
-            "3:11 error: `upstream.pkce.promote` is not supported in this version | \
+            "2:11 error: `upstream.pkce.promote` is not supported in this version | \
              comes with a later version | remove it",
         ],
     );

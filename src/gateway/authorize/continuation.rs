@@ -107,7 +107,7 @@ async fn tell_client(
     let uri = RedirectUri::new(submission.redirect_uri()?);
     let to = registered(exchange, record.application.client, rule, &uri).await?;
     let mode = match record.application.response_mode.as_deref() {
-        Some(mode) => ResponseMode::parse(mode)?,
+        Some(mode) => ResponseMode::parse(mode).filter(|mode| !mode.is_signed())?,
         None => record.application.default_mode()?,
     };
     let issuer = exchange.site.response_issuer();

@@ -3,11 +3,12 @@
 use http::{Method, Response};
 
 use crate::flow::Submission;
+use crate::flow::submission::Part;
 use crate::policy::Violation;
 
 use super::correlated::Correlated;
 use super::form::{Form, form};
-use super::parsed::Fresh;
+use super::parsed::{Fresh, unwrapped};
 use super::pushed::{self, is_pushed};
 use super::unreadable::{is_method, unknown_method};
 use crate::gateway::exchange::Exchange;
@@ -47,6 +48,7 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
     if elsewhere::guard(exchange, request).await.is_some() {
         return;
     }
+    let object;
     let query = request.query().to_owned();
     let pairs = exchange.snapshot.limits.form_pairs;
     let read = Submission::read(query.as_bytes(), form.as_deref(), pairs).and_then(|submission| {
@@ -56,6 +58,18 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
     let (submission, part) = match read {
         Ok((_, None)) => return,
         Ok((submission, Some(part))) => (submission, part),
+        Err(doubt) => return record(exchange, request, doubt.into()),
+    };
+    let read = match unwrapped(exchange, &submission, part, None) {
+        Ok(None) => Ok((submission, part)),
+        Ok(Some(form)) => {
+            object = form;
+            Submission::read(b"", Some(&object), pairs).map(|submission| (submission, Part::Form))
+        }
+        Err(doubt) => Err(doubt),
+    };
+    let (submission, part) = match read {
+        Ok(read) => read,
         Err(doubt) => return record(exchange, request, doubt.into()),
     };
     match Fresh::read(exchange, &submission, part) {

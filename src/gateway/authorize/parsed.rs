@@ -8,8 +8,8 @@ use crate::flow::{Application, PendingAuthorization, Submission};
 use crate::gateway::exchange::Exchange;
 use crate::gateway::subject::About;
 use crate::oauth::{
-    AuthorizationRequest, ClientId, CodeChallenge, CodeChallengeMethod, Digest, RedirectUri,
-    ResponseType,
+    AuthorizationRequest, ClientId, ClientIdentity, CodeChallenge, CodeChallengeMethod, Digest,
+    RedirectUri, ResponseType, request_object,
 };
 use crate::policy::{Rule, Violation, authorize};
 
@@ -108,5 +108,27 @@ impl<'s> Fresh<'s> {
 
     pub(super) fn response_type(&self) -> ResponseType {
         ResponseType::parse(self.parsed.response_type.unwrap_or_default())
+    }
+}
+
+/// The form of a request whose parameters are in a request object, if the rule of its client allows that (`request_objects`). The
+/// request itself is forwarded as it came, because the gate cannot change what the client has signed.
+pub(super) fn unwrapped(
+    exchange: &Exchange<'_>,
+    submission: &Submission<'_>,
+    part: Part,
+    pushed_by: Option<&ClientIdentity>,
+) -> Result<Option<Vec<u8>>, Doubt> {
+    let parsed = submission.request(part)?;
+    let rule = match pushed_by {
+        Some(_) => exchange.rule_of_identity(pushed_by),
+        None => exchange.rule_of(parsed.client_id.map(ClientId::new).as_ref()),
+    };
+    match (parsed.request, parsed.request_uri) {
+        (Some(object), None) if rule.reads_request_objects && !rule.uses_handles() => {
+            let form = request_object::read(object, submission.part(part), pushed_by.is_some())?;
+            Ok(Some(form))
+        }
+        _ => Ok(None),
     }
 }

@@ -12,7 +12,7 @@ use crate::policy::{Cleared, Violation};
 use crate::store::{Held, Place, StoreError};
 
 use super::correlated::Correlated;
-use super::parsed::Fresh;
+use super::parsed::{Fresh, unwrapped};
 use super::rewrite::towards;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::issued::{self, Issuing};
@@ -55,13 +55,30 @@ pub(in crate::gateway) async fn push(
     let is_document = has_document(exchange, &mut request, &body).await;
     let pairs = exchange.snapshot.limits.form_pairs;
     let read = Submission::read(b"", Some(&body), pairs).map_err(Violation::from);
+    let object;
     let read = read.and_then(|submission| {
         let identity = read_client(&submission, authorization.as_deref(), is_document)?;
         Ok((submission, identity))
     });
     match read {
         Ok((submission, identity)) => {
-            judged(exchange, request, &submission, identity.as_ref()).await
+            match unwrapped(exchange, &submission, Part::Form, identity.as_ref()) {
+                Ok(None) => judged(exchange, request, &submission, identity.as_ref()).await,
+                Ok(Some(form)) => {
+                    object = form;
+                    match Submission::read(b"", Some(&object), pairs) {
+                        Ok(inner) => judged(exchange, request, &inner, identity.as_ref()).await,
+                        Err(doubt) => {
+                            let unreadable = (doubt.into(), StatusCode::BAD_REQUEST);
+                            refuse_unreadable(exchange, request, unreadable).await
+                        }
+                    }
+                }
+                Err(doubt) => {
+                    let unreadable = (doubt.into(), StatusCode::BAD_REQUEST);
+                    refuse_unreadable(exchange, request, unreadable).await
+                }
+            }
         }
         Err(violation) => {
             refuse_unreadable(exchange, request, (violation, StatusCode::BAD_REQUEST)).await
@@ -125,7 +142,7 @@ async fn judged(
     };
     // The client may name itself only where it authenticates.
     let client = identity.map(|identity| identity.id().clone());
-    let named = client.as_ref().map(ClientId::as_str);
+    let named = client.as_ref().map(ClientId::as_str).or(parsed.client_id);
     let fresh = Fresh {
         submission,
         part: Part::Form,

@@ -78,7 +78,7 @@ pub(super) async fn refuse(
     }
     let mode = match fresh.parsed.response_mode {
         // `None` for a signed mode: the gate does not have the server's key.
-        Some(mode) => ResponseMode::parse(mode),
+        Some(mode) => ResponseMode::parse(mode).filter(|mode| !mode.is_signed()),
         None => Some(fresh.response_type().default_mode()),
     };
     let named = fresh.client.as_ref().zip(fresh.parsed.redirect_uri);

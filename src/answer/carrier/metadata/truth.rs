@@ -87,12 +87,15 @@ pub(super) fn rewritten(document: &[u8], truth: Truth<'_>) -> Option<(Map<String
         Value::from(vec!["S256"]),
     );
     // If absent, `request_uri_parameter_supported` means true (OpenID Connect Discovery section 3).
-    for name in [
-        "request_parameter_supported",
-        "request_uri_parameter_supported",
-    ] {
-        object.insert(name.to_owned(), Value::Bool(false));
+    let reads = truth.rule.reads_request_objects;
+    let by_value = "request_parameter_supported";
+    if !reads || !object.contains_key(by_value) {
+        object.insert(by_value.to_owned(), Value::Bool(false));
     }
+    object.insert(
+        "request_uri_parameter_supported".to_owned(),
+        Value::Bool(false),
+    );
     truthful_lists(&mut object, truth);
     Some((object, issuer))
 }
