@@ -18,7 +18,11 @@ export const { values: options } = parseArgs({
     dpop: string('off'), // on | off
     par: string('off'), // on | off: the authorization request is pushed (RFC 9126)
     times: string('1'), // how many users sign in, one after the other
+    jar: string('off'), // on | off: the authorization request is signed (RFC 9101)
+    jarm: string('off'), // on | off: the authorization response is signed
+    hybrid: string('off'), // on | off: response_type=code id_token
     renew: string('off'), // on | off
+    verifier: string('right'), // right | wrong | none
     retry: string('whole'), // whole | bare: without the verifier
   },
 });

@@ -1,5 +1,6 @@
 // openid-client. With --pkce auto it follows its documentation: PKCE only if the metadata lists S256. With --dpop on, its token is bound to
 // a key, and is then used once.
+import { readFileSync } from 'node:fs';
 import * as client from 'openid-client';
 import { options, parametersOf, run } from './client.mjs';
 import { authorize } from './user-agent.mjs';
@@ -16,6 +17,8 @@ await run('openid-client', async (outcome) => {
   const config = await client.discovery(new URL(options.issuer), options['client-id'], undefined, authentication, {
     execute: [client.allowInsecureRequests],
   });
+  if (options.jarm === 'on') client.useJwtResponseMode(config);
+  if (options.hybrid === 'on') client.useCodeIdTokenResponseType(config);
   outcome.supports_pkce = config.serverMetadata().supportsPKCE();
   outcome.pkce = options.pkce === 'on' || (options.pkce === 'auto' && outcome.supports_pkce);
 
@@ -41,9 +44,11 @@ await run('openid-client', async (outcome) => {
       bound.DPoP = client.getDPoPHandle(config, keys);
       if (options.par === 'on') parameters.dpop_jkt = await bound.DPoP.calculateThumbprint();
     }
-    const url = options.par === 'on' ? await client.buildAuthorizationUrlWithPAR(config, parameters) : client.buildAuthorizationUrl(config, parameters);
+    const url = await authorizationUrl(config, parameters);
     const response = await authorize(url, options['redirect-uri']);
     outcome.response = parametersOf(response);
+    if (options.verifier === 'wrong') checks.pkceCodeVerifier = client.randomPKCECodeVerifier();
+    if (options.verifier === 'none') delete checks.pkceCodeVerifier;
     if (options.retry === 'bare') config[client.customFetch] = bareOnRetry();
     const tokens = await client.authorizationCodeGrant(config, asReceived(response), checks, undefined, bound);
     outcome.tokens = Object.keys(tokens);
@@ -52,6 +57,19 @@ await run('openid-client', async (outcome) => {
     outcome.codes.push(outcome.response.code); // of those who have tokens
   }
 });
+
+function authorizationUrl(config, parameters) {
+  if (options.jar === 'on') return signed(config, parameters);
+  return options.par === 'on' ? client.buildAuthorizationUrlWithPAR(config, parameters) : client.buildAuthorizationUrl(config, parameters);
+}
+
+async function signed(config, parameters) {
+  const jwk = JSON.parse(readFileSync(new URL('signing-key.json', import.meta.url)));
+  const key = await crypto.subtle.importKey('jwk', jwk, { name: 'ECDSA', namedCurve: 'P-256' }, false, ['sign']);
+  const url = await client.buildAuthorizationUrlWithJAR(config, parameters, { key, kid: jwk.kid });
+  if (options.par !== 'on') return url;
+  return client.buildAuthorizationUrlWithPAR(config, Object.fromEntries(url.searchParams)); // what is signed is pushed
+}
 
 /** Sends the second token request without a verifier, as an attacker would who has everything else. */
 function bareOnRetry() {

@@ -110,6 +110,70 @@ fn openid_client_completes_with_a_pushed_request_and_dpop() {
     assert_eq!(outcome["token_type"], "dpop", "{outcome}");
 }
 
+/// What is signed cannot be changed, so codes are the server's own.
+fn signed() -> Stage {
+    Stage::configured(
+        &OIDC_PROVIDER,
+        &format!(
+            "{PUSHED}[upstream.pkce]\ncodes = \"upstream\"\nrequest_objects = \"read\"\n\
+             response_types = [\"code\", \"code id_token\"]\n\
+             response_modes = [\"query\", \"fragment\", \"form_post\", \"jwt\", \"query.jwt\", \"form_post.jwt\"]\n"
+        ),
+    )
+    .with_own_codes()
+}
+
+/// The client verifies the signature of the response, and `c_hash` and `s_hash` of the ID token.
+#[test]
+fn openid_client_completes_with_signed_requests_and_responses() {
+    for arguments in [
+        &["--jar", "on"][..],
+        &["--jarm", "on"],
+        &["--hybrid", "on"],
+        &["--jar", "on", "--par", "on"],
+        &["--jar", "on", "--jarm", "on"],
+        &["--jarm", "on", "--response-mode", "form_post.jwt"],
+    ] {
+        let stage = signed();
+        let arguments = [&["--client-id", "signed"], arguments].concat();
+        let outcome = run(&stage, "clients/openid-client.mjs", &arguments);
+        assert_eq!(outcome["ok"], true, "{arguments:?}: {outcome}");
+    }
+}
+
+/// The client has a code, and sends another verifier, or none.
+#[test]
+fn a_code_of_a_signed_request_or_response_needs_its_verifier() {
+    for shape in [&["--jar", "on"][..], &["--jarm", "on"], &["--hybrid", "on"]] {
+        for verifier in ["wrong", "none"] {
+            let stage = signed();
+            let arguments = [&["--client-id", "signed", "--verifier", verifier], shape].concat();
+            let outcome = run(&stage, "clients/openid-client.mjs", &arguments);
+            assert_eq!(
+                outcome["error"]["oauth"], "invalid_grant",
+                "{arguments:?}: {outcome}"
+            );
+            let ledger = stage.ledger();
+            assert_eq!(ledger.codes.len(), 1, "{arguments:?}: {ledger:?}");
+            assert!(ledger.redemptions().is_empty(), "{arguments:?}: {ledger:?}");
+        }
+    }
+}
+
+#[test]
+fn openid_client_without_pkce_gets_no_code_with_signed_requests_and_responses() {
+    for arguments in [&["--jar", "on"][..], &["--jarm", "on"], &["--hybrid", "on"]] {
+        let stage = signed();
+        let arguments = [&["--client-id", "signed", "--pkce", "off"], arguments].concat();
+        let outcome = run(&stage, "clients/openid-client.mjs", &arguments);
+        assert_eq!(outcome["ok"], false, "{arguments:?}: {outcome}");
+        assert!(
+            stage.ledger().authorize.is_empty(),
+            "{arguments:?}: {outcome}"
+        );
+    }
+}
+
 #[test]
 fn openid_client_without_pkce_cannot_push_a_request() {
     let stage = Stage::configured(&OIDC_PROVIDER, PUSHED);

@@ -96,9 +96,19 @@ function issuedIn(location, body) {
   const [, inJson] = /^\{.*"(?:url|redirect_to)":("[^"]*")/s.exec(body) ?? [];
   for (const url of [location, inJson && JSON.parse(inJson)].filter(Boolean)) {
     const { search, hash } = new URL(url, issuer);
-    for (const part of [search, hash]) codes.push(...new URLSearchParams(part.slice(1)).getAll('code'));
+    for (const part of [search, hash]) {
+      const parameters = new URLSearchParams(part.slice(1));
+      codes.push(...parameters.getAll('code'), ...parameters.getAll('response').flatMap(inJwt));
+    }
   }
   codes.push(...Array.from(body.matchAll(/"device_code":"([^"]+)"/g), ([, code]) => code));
   for (const [input] of body.matchAll(/<input\b[^>]*\bname="code"[^>]*>/gi)) codes.push(/\bvalue="([^"]*)"/i.exec(input)[1]);
+  for (const [input] of body.matchAll(/<input\b[^>]*\bname="response"[^>]*>/gi)) codes.push(...inJwt(/\bvalue="([^"]*)"/i.exec(input)[1]));
   return codes;
+}
+
+/** The code in a signed response (JARM). */
+function inJwt(jwt) {
+  const { code } = JSON.parse(Buffer.from(jwt.split('.')[1], 'base64url'));
+  return code === undefined ? [] : [code];
 }

@@ -2,6 +2,7 @@
 // Its particular behaviour: a login in two steps on other paths, the code is issued on another path, every response mode; the first
 // DPoP proof is rejected with a nonce.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { Provider } from 'oidc-provider';
 import { issuer, redirectUris, serve } from './fixture.mjs';
 
@@ -12,12 +13,23 @@ const common = {
   response_types: ['code'],
 };
 const deviceGrant = 'urn:ietf:params:oauth:grant-type:device_code'; // RFC 8628; the server knows no PKCE there
+const { d: _, ...clientKey } = JSON.parse(readFileSync(new URL('../clients/signing-key.json', import.meta.url)));
 const { privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
 
 const provider = new Provider(issuer, {
   clientBasedCORS: () => true, // the single-page application is served from another origin
   clients: [
     { ...common, client_id: 'pub', grant_types: [...common.grant_types, deviceGrant], token_endpoint_auth_method: 'none' },
+    { // signed requests and responses, and ID tokens in the front channel
+      ...common,
+      client_id: 'signed',
+      token_endpoint_auth_method: 'none',
+      grant_types: [...common.grant_types, 'implicit'],
+      response_types: ['code', 'code id_token'],
+      request_object_signing_alg: 'ES256',
+      authorization_signed_response_alg: 'RS256',
+      jwks: { keys: [clientKey] },
+    },
     { ...common, client_id: 'spa', application_type: 'web', token_endpoint_auth_method: 'none' }, // native ones never go on in silence
     { ...common, client_id: 'basic', client_secret: 'sekrit', token_endpoint_auth_method: 'client_secret_basic' },
     { ...common, client_id: 'post', client_secret: 'sekrit', token_endpoint_auth_method: 'client_secret_post' },
@@ -26,11 +38,14 @@ const provider = new Provider(issuer, {
   cookies: { keys: ['a key that signs cookies'] },
   features: {
     deviceFlow: { enabled: true },
+    jwtResponseModes: { enabled: true },
+    requestObjects: { enabled: true },
     devInteractions: { enabled: true },
     dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
   },
   jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'RS256', kid: 'k1', use: 'sig' }] },
   pkce: { required: () => false },
+  responseTypes: ['code', 'code id_token'],
 });
 provider.use(async (ctx, next) => { // a server without PKCE does not advertise it either
   await next();
