@@ -183,6 +183,8 @@ impl Entry {
             Some(Endpoint::Token)
         } else if is(&endpoints.device_authorization) {
             Some(Endpoint::DeviceAuthorization)
+        } else if is(&endpoints.authorization_challenge) {
+            Some(Endpoint::AuthorizationChallenge)
         } else if is(&endpoints.metadata) {
             Some(Endpoint::Metadata)
         } else {
@@ -231,6 +233,7 @@ mod tests {
             continuation: path("/oauth2/callback"),
             token: path("/oauth2/token"),
             device_authorization: path("/oauth2/device"),
+            authorization_challenge: path("/oauth2/challenge"),
             metadata: path("/.well-known/openid-configuration"),
             query: Vec::new(),
         };

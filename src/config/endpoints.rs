@@ -17,13 +17,11 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
         let label = "the gate has to know this endpoint of the upstream";
         table.require(key, label, &help);
     }
-    table.later(&[
-        ("pushed_authorization_request", Some("[]")),
-        ("authorization_challenge", Some("[]")),
-    ]);
+    table.later(&[("pushed_authorization_request", Some("[]"))]);
     let without = Some("there would be nothing to guard");
     let token = PATH.example("/oauth2/token");
     let device = PATH.example("/oauth2/device_authorization");
+    let challenge = PATH.example("/oauth2/challenge");
     let metadata = [
         "/.well-known/openid-configuration",
         "/.well-known/oauth-authorization-server",
@@ -39,6 +37,7 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
         continuation: paths("continuation", &PATH, &[], None),
         token: paths("token", &token, &[], without),
         device_authorization: paths("device_authorization", &device, &[], None),
+        authorization_challenge: paths("authorization_challenge", &challenge, &[], None),
         metadata: paths("metadata", &PATH, &metadata, None),
         query: At::values(&table.list("query", &QUERY_NAME)),
     }
@@ -170,8 +169,7 @@ mod tests {
     #[test]
     fn endpoints_of_later_versions_may_only_be_empty() {
         check(
-            "authorization = [\"/a\"]\ntoken = [\"/t\"]\npushed_authorization_request = [\"/par\"]\n\
-             authorization_challenge = []",
+            "authorization = [\"/a\"]\ntoken = [\"/t\"]\npushed_authorization_request = [\"/par\"]",
             &[
                 "7:32 error: `upstream.endpoints.pushed_authorization_request` is not supported in this version | \
                comes with a later version | write [], or remove it",

@@ -162,7 +162,7 @@ mod tests {
                 &unknown("1:1", "token_endpoint", "[upstream.endpoints]", "token"),
                 &unknown("2:1", "authorize", "[upstream.endpoints]", "authorization"),
                 "3:1 error: unknown key \"userinfo\" in [upstream.endpoints] | there is no such key | \
-                 the keys here are `authorization`, `continuation`, `device_authorization`, \
+                 the keys here are `authorization`, `authorization_challenge`, `continuation`, `device_authorization`, \
                  `metadata`, `query` or `token`",
             ],
         );

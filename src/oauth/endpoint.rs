@@ -9,6 +9,8 @@ pub(crate) enum Endpoint {
     Token,
     /// RFC 8628 section 3.1.
     DeviceAuthorization,
+    /// draft-ietf-oauth-first-party-apps section 5.
+    AuthorizationChallenge,
     /// RFC 8414, OpenID Connect Discovery.
     Metadata,
     Other,
@@ -21,6 +23,7 @@ impl Endpoint {
             Self::Authorization => "authorization",
             Self::Token => "token",
             Self::DeviceAuthorization => "device_authorization",
+            Self::AuthorizationChallenge => "authorization_challenge",
             Self::Metadata => "metadata",
             Self::Other => "other",
         }

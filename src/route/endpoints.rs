@@ -11,6 +11,8 @@ pub struct Endpoints {
     pub token: Vec<String>,
     /// Device authorization endpoints (RFC 8628 section 3.1). Empty unless device codes may be bound.
     pub device_authorization: Vec<String>,
+    /// Authorization challenge endpoints of first-party apps.
+    pub authorization_challenge: Vec<String>,
     /// Server metadata (RFC 8414, OpenID Connect Discovery).
     pub metadata: Vec<String>,
     /// Names of query parameters that the URLs of the authorization and token endpoints may have
@@ -26,5 +28,6 @@ impl Endpoints {
             .chain(&self.continuation)
             .chain(&self.token)
             .chain(&self.device_authorization)
+            .chain(&self.authorization_challenge)
     }
 }

@@ -21,7 +21,7 @@ use crate::policy::Violation;
 pub(crate) struct Upstream {
     name: String,
     families: Families,
-    endpoints: [Counters; 5],
+    endpoints: [Counters; 6],
 }
 
 #[derive(Debug, Default)]
@@ -113,11 +113,12 @@ impl Upstream {
     }
 
     fn at(&self, endpoint: Endpoint) -> &Counters {
-        let [authorization, token, device, metadata, other] = &self.endpoints;
+        let [authorization, token, device, challenge, metadata, other] = &self.endpoints;
         match endpoint {
             Endpoint::Authorization => authorization,
             Endpoint::Token => token,
             Endpoint::DeviceAuthorization => device,
+            Endpoint::AuthorizationChallenge => challenge,
             Endpoint::Metadata => metadata,
             Endpoint::Other => other,
         }
@@ -129,10 +130,11 @@ mod tests {
     use super::*;
     use crate::telemetry::metrics::Metrics;
 
-    const ENDPOINTS: [Endpoint; 5] = [
+    const ENDPOINTS: [Endpoint; 6] = [
         Endpoint::Authorization,
         Endpoint::Token,
         Endpoint::DeviceAuthorization,
+        Endpoint::AuthorizationChallenge,
         Endpoint::Metadata,
         Endpoint::Other,
     ];
@@ -197,9 +199,10 @@ mod tests {
             durations,
             [
                 "{upstream=\"a\\\"b\",endpoint=\"authorization\"} 10",
+                "{upstream=\"a\\\"b\",endpoint=\"authorization_challenge\"} 40",
                 "{upstream=\"a\\\"b\",endpoint=\"device_authorization\"} 30",
-                "{upstream=\"a\\\"b\",endpoint=\"metadata\"} 40",
-                "{upstream=\"a\\\"b\",endpoint=\"other\"} 50",
+                "{upstream=\"a\\\"b\",endpoint=\"metadata\"} 50",
+                "{upstream=\"a\\\"b\",endpoint=\"other\"} 60",
                 "{upstream=\"a\\\"b\",endpoint=\"token\"} 20",
                 "{upstream=\"other\",endpoint=\"token\"} 1",
             ]

@@ -5,6 +5,7 @@ mod again;
 mod bare;
 mod device;
 mod out_of_band;
+mod own_pair;
 mod people;
 mod pkce;
 mod sloppy;

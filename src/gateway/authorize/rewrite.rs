@@ -4,7 +4,7 @@ use http::uri::InvalidUri;
 use http::{Response, StatusCode};
 
 use crate::flow::submission::{Part, Towards};
-use crate::flow::{Handle, PendingAuthorization, Submission};
+use crate::flow::{Handle, OwnVerifier, PendingAuthorization, Submission};
 use crate::gateway::browser;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
@@ -34,10 +34,15 @@ pub(super) async fn rewritten(
 ) -> Response<Body> {
     let SignIn { handle, record, .. } = sign_in;
     let challenge = record.challenge.as_ref().and_then(CodeChallenge::useful);
-    let towards = match (exchange.site.settings.to_upstream, challenge) {
-        (ToUpstream::Strip, _) => Towards::Strip,
-        (ToUpstream::Forward, Some(challenge)) => Towards::Forward(challenge),
-        (ToUpstream::Forward, None) => Towards::AsSent,
+    let own = record.own.as_ref().map(OwnVerifier::challenge);
+    let towards = match (own.as_ref(), exchange.site.settings.to_upstream, challenge) {
+        // Whatever is configured by now: the token request will have its verifier.
+        (Some(own), _, _) => Towards::Forward(own),
+        (None, ToUpstream::Strip, _) => Towards::Strip,
+        (None, ToUpstream::Forward | ToUpstream::Replace, Some(challenge)) => {
+            Towards::Forward(challenge)
+        }
+        (None, ToUpstream::Forward | ToUpstream::Replace, None) => Towards::AsSent,
     };
     let parts = submission.towards_upstream(handle, fresh, towards);
     let accept = cleared.get().accept();
