@@ -61,6 +61,7 @@ fn main() {
 
 fn request(client: &str) -> PendingAuthorization {
     PendingAuthorization {
+        own: None,
         application: Application {
             client: ClientId::new(client).digest(),
             redirect: Some(RedirectUri::new("https://app.example/callback").digest()),

@@ -5,10 +5,12 @@ mod authorize;
 mod bind;
 mod browser;
 mod caller;
+mod challenge;
 mod concern;
 mod cookie;
 mod decide;
 mod device;
+mod direct;
 mod elsewhere;
 mod exchange;
 mod forward;
@@ -339,6 +341,9 @@ impl Gateway {
             }
             (Some(Endpoint::DeviceAuthorization), _) => {
                 Box::pin(device::handle(exchange, request)).await
+            }
+            (Some(Endpoint::AuthorizationChallenge), _) => {
+                Box::pin(challenge::handle(exchange, request)).await
             }
             (Some(Endpoint::Metadata), false) => {
                 Box::pin(metadata::handle(exchange, request)).await

@@ -213,6 +213,8 @@ impl Entry {
             Some(Endpoint::Token)
         } else if is(&endpoints.device_authorization) {
             Some(Endpoint::DeviceAuthorization)
+        } else if is(&endpoints.authorization_challenge) {
+            Some(Endpoint::AuthorizationChallenge)
         } else if is(&endpoints.pushed_authorization_request) {
             Some(Endpoint::PushedAuthorizationRequest)
         } else if endpoints.is_metadata(path) {
@@ -264,6 +266,7 @@ mod tests {
             continuation: path("/oauth2/callback"),
             token: path("/oauth2/token"),
             device_authorization: path("/oauth2/device"),
+            authorization_challenge: path("/oauth2/challenge"),
             metadata: path("/.well-known/openid-configuration"),
             ..Endpoints::default()
         };

@@ -57,6 +57,7 @@ pub(crate) enum Leads {
 
 /// The facts about a carrier.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a separate fact")]
 pub(crate) struct Facts<'a> {
     pub carried: &'a Carried,
     pub sign_in: &'a SignIn,

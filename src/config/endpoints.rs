@@ -19,12 +19,12 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
         let label = "the gate has to know this endpoint of the upstream";
         table.require(key, label, &help);
     }
-    table.later(&[("authorization_challenge", Some("[]"))]);
     let without = Some("there would be nothing to guard");
     let token = PATH.example("/oauth2/token");
     let metadata = [OPENID, OAUTH];
     let push = PATH.example("/oauth2/par");
     let device = PATH.example("/oauth2/device_authorization");
+    let challenge = PATH.example("/oauth2/challenge");
     let mut seen = Vec::new();
     let mut paths = |key: &'static str, kind, default: &[&str], not_empty| {
         let listed = table.list_or(key, kind, default, not_empty);
@@ -43,6 +43,7 @@ pub(super) fn read(table: &Table<'_>, prefix: &str) -> Endpoints {
         ),
         pushed_authorization_request: paths("pushed_authorization_request", &push, &[], None),
         device_authorization: paths("device_authorization", &device, &[], None),
+        authorization_challenge: paths("authorization_challenge", &challenge, &[], None),
         metadata: paths("metadata", &PATH, &metadata, None),
         well_known: Vec::new(),
         query: At::values(&table.list("query", &QUERY_NAME)),
@@ -340,17 +341,6 @@ mod tests {
             &[
                 "7:17 error: \"/.well-known/openid-configuration\" is both continuation and metadata | \
                metadata has it by default | a path is one endpoint only: remove one of them",
-            ],
-        );
-    }
-
-    #[test]
-    fn endpoints_of_later_versions_may_only_be_empty() {
-        check(
-            "authorization = [\"/a\"]\ntoken = [\"/t\"]\nauthorization_challenge = [\"/challenge\"]",
-            &[
-                "7:27 error: `upstream.endpoints.authorization_challenge` is not supported in this version | \
-               comes with a later version | write [], or remove it",
             ],
         );
     }

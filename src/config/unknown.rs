@@ -162,8 +162,8 @@ mod tests {
                 &unknown("1:1", "token_endpoint", "[upstream.endpoints]", "token"),
                 &unknown("2:1", "authorize", "[upstream.endpoints]", "authorization"),
                 "3:1 error: unknown key \"userinfo\" in [upstream.endpoints] | there is no such key | \
-                 the keys here are `aliases`, `authorization`, `continuation`, `device_authorization`, \
-                 `metadata`, `pushed_authorization_request`, `query`, `registration` or `token`",
+                 the keys here are `aliases`, `authorization`, `authorization_challenge`, `continuation`, \
+                 `device_authorization`, `metadata`, `pushed_authorization_request`, `query`, `registration` or `token`",
             ],
         );
     }

@@ -81,6 +81,7 @@ pub(super) fn read<'t>(
     let to_upstream = [
         ("forward", ToUpstream::Forward),
         ("strip", ToUpstream::Strip),
+        ("replace", ToUpstream::Replace),
     ];
     signed(&pkce, &rule);
     let gateway = gateway::Settings {
@@ -96,16 +97,14 @@ pub(super) fn read<'t>(
         entry: entry(&pkce, &rule, &clients),
         rules: Rules::new(rule, by_id),
         browser_binding: pkce.words("browser_binding", BrowserBinding::Soft, &bindings),
-        to_upstream: pkce.words_and_later(
-            "to_upstream",
-            ToUpstream::Forward,
-            &to_upstream,
-            &["replace"],
-        ),
+        to_upstream: pkce.words("to_upstream", ToUpstream::Forward, &to_upstream),
         rewrite_metadata: said.rewrite,
         issuer: said.issuer,
         synthesis: said.synthesis,
     };
+    if gateway.to_upstream == ToUpstream::Replace {
+        needs_handles(&pkce, gateway.rules.default_rule(), &clients);
+    }
     Read {
         connection: connection(&table, target.as_ref(), context),
         table,
@@ -228,6 +227,35 @@ fn entry(table: &Table<'_>, rule: &Rule, clients: &[(Table<'_>, ClientRule)]) ->
         table.push(problem.and_at(table.at(key), why));
     }
     entry
+}
+
+/// Reports each rule under which `to_upstream = "replace"` could not work: without handles the gate cannot tell which sign-in a request
+/// continues, so it could not send both halves of its own pair. A client that is not judged sends what it likes.
+fn needs_handles(pkce: &Table<'_>, rule: &Rule, clients: &[(Table<'_>, ClientRule)]) {
+    let lacks = |rule: &Rule| rule.mode != Mode::Off && !rule.uses_handles();
+    let default = Some((pkce, rule)).into_iter();
+    let exceptions = clients.iter().map(|(table, client)| (table, &client.rule));
+    for (table, _) in default.chain(exceptions).filter(|(_, rule)| lacks(rule)) {
+        let keys = ["mode", "codes"];
+        if !keys
+            .iter()
+            .all(|key| table.is_good(key) && pkce.is_good(key))
+        {
+            continue;
+        }
+        let message = format!("{} needs codes = \"handle\"", pkce.name("to_upstream"));
+        let label = "without handles the gate cannot send both halves of its own pair";
+        let help = "write codes = \"handle\", or to_upstream = \"forward\"";
+        let (of, key) = if table.has("codes") {
+            (table, "codes")
+        } else if table.has("mode") {
+            (table, "mode")
+        } else {
+            (pkce, "codes")
+        };
+        let problem = Problem::error(pkce.at("to_upstream"), message, label, help);
+        pkce.push(problem.and_at(of.at(key), "codes is \"upstream\" because of this"));
+    }
 }
 
 #[cfg(test)]

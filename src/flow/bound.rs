@@ -4,6 +4,7 @@ use std::sync::{Arc, LazyLock};
 
 use super::application::Application;
 use super::handle::Key;
+use super::own::Pkce;
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest, RedirectDigest};
 
 /// A code and the values that a redemption has to match. Created by [`super::PendingAuthorization::bind`], and by stores that load a
@@ -14,10 +15,15 @@ pub struct BoundCode {
     pub application: Arc<Application>,
     /// The upstream's own code.
     pub code: AuthorizationCode,
-    pub challenge: Option<CodeChallenge>,
+    pub pkce: Pkce,
 }
 
 impl BoundCode {
+    /// What the client's verifier is compared with.
+    pub fn challenge(&self) -> Option<&CodeChallenge> {
+        self.pkce.challenge()
+    }
+
     /// A bound code that no request matches. Requests for dead codes are compared with it, so that they take as long as those for
     /// live ones.
     pub fn decoy() -> Option<&'static Self> {
@@ -34,7 +40,7 @@ impl BoundCode {
                     response_mode: None,
                 }),
                 code: AuthorizationCode::new("0123456789012345678901234567890123456789012")?,
-                challenge: Some(CodeChallenge::S256([0; 32])),
+                pkce: Pkce::new(Some(CodeChallenge::S256([0; 32])), None),
             })
         });
         DECOY.as_ref()

@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use super::application::Application;
 use super::bound::BoundCode;
+use super::own::{OwnVerifier, Pkce};
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest};
 
 /// The most codes that one pending authorization may yield. More than one is legitimate: after a double click, Back or reload
@@ -59,6 +60,8 @@ pub struct PendingAuthorization {
     pub application: Arc<Application>,
     /// `None` only if the rule of the client does not require one.
     pub challenge: Option<CodeChallenge>,
+    /// The gate's own verifier, whose challenge the upstream gets (`to_upstream = "replace"`).
+    pub own: Option<OwnVerifier>,
     /// The client's own `state`.
     pub state: ClientState,
     /// The digest of the gate's cookie, if the browser has one.
@@ -71,7 +74,7 @@ impl PendingAuthorization {
         BoundCode {
             application: Arc::clone(&self.application),
             code,
-            challenge: self.challenge.clone(),
+            pkce: Pkce::new(self.challenge.clone(), self.own.clone()),
         }
     }
 }

@@ -7,7 +7,7 @@ use crate::oauth::authorize::{AuthorizationRequest, PROTECTED, is_own_parameter}
 use crate::oauth::params::{Duplicate, Malformed, Pair, append_pair};
 use crate::oauth::{CodeChallenge, Edit, Params, ResponseType, request_object};
 
-use super::{ClientState, Handle, HandleKey, PendingAuthorization, Purpose};
+use super::{ClientState, Handle, HandleKey, OwnVerifier, PendingAuthorization, Purpose};
 
 /// The parameters of one request on an authorization path.
 #[derive(Debug)]
@@ -185,12 +185,7 @@ impl<'a> Submission<'a> {
                     }
                     "response_mode" => record.application.has_mode(value),
                     "state" => value == handle.expose() || record.state.as_str() == Some(value),
-                    "code_challenge" => record
-                        .challenge
-                        .as_ref()
-                        .and_then(CodeChallenge::useful)
-                        .as_ref()
-                        .is_none_or(|challenge| challenge.encoded() == value),
+                    "code_challenge" => is_challenge_of(record, value),
                     "request_uri" => may_be_pushed && !value.contains("://"),
                     "request" => false,
                     _ => true,
@@ -361,6 +356,14 @@ impl<'a> Submission<'a> {
             form: self.form.as_ref().map(|form| write(form, Part::Form)),
         }
     }
+}
+
+/// Whether a sign-in may go on with this challenge: the client's own, or the one that the upstream got and repeats in its forms.
+fn is_challenge_of(record: &PendingAuthorization, value: &str) -> bool {
+    let recorded = record.challenge.as_ref().and_then(CodeChallenge::useful);
+    let of_gate = record.own.as_ref().map(OwnVerifier::challenge);
+    recorded.is_none_or(|challenge| challenge.encoded() == value)
+        || of_gate.is_some_and(|challenge| challenge.encoded() == value)
 }
 
 fn edit_for_upstream<'e>(name: &str, sign: Sign<'e>, pkce: Towards<'e>) -> Edit<'e> {

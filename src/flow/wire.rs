@@ -9,6 +9,7 @@ use zeroize::Zeroizing;
 
 use super::application::Application;
 use super::bound::BoundCode;
+use super::own::{OwnVerifier, Pkce};
 use super::pending::{ClientState, PendingAuthorization};
 use crate::oauth::pkce::Useless;
 use crate::oauth::{AuthorizationCode, CodeChallenge, CodeKind, Digest, RedirectDigest};
@@ -164,35 +165,51 @@ impl Wire for Application {
     }
 }
 
-impl Wire for Option<CodeChallenge> {
+/// Added to the byte of the challenge if a verifier of the gate's own follows.
+const WITH_OWN: u8 = 1 << 2;
+
+impl Wire for Pkce {
     fn write(&self, to: &mut Writer) -> Option<()> {
-        match self {
-            None => to.byte(0),
+        let more = if self.own().is_some() { WITH_OWN } else { 0 };
+        match self.challenge() {
+            None => to.byte(more),
             Some(CodeChallenge::S256(hash)) => {
-                to.byte(1);
+                to.byte(1 | more);
                 to.0.extend_from_slice(hash);
             }
             Some(CodeChallenge::Plain(challenge)) => {
-                to.byte(2);
+                to.byte(2 | more);
                 to.text(challenge)?;
             }
             Some(CodeChallenge::Useless(why)) => {
                 let at = Useless::ALL.iter().position(|useless| useless == why)?;
-                to.byte(3);
+                to.byte(3 | more);
                 to.byte(u8::try_from(at).ok()?);
             }
+        }
+        if let Some(own) = self.own() {
+            to.0.extend_from_slice(own.bytes());
         }
         Some(())
     }
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
-        Some(Some(match from.byte()? {
-            0 => return Some(None),
-            1 => CodeChallenge::S256(from.array()?),
-            2 => CodeChallenge::Plain(from.text()?.into()),
-            3 => CodeChallenge::Useless(*Useless::ALL.get(usize::from(from.byte()?))?),
+        let byte = from.byte()?;
+        let challenge = match byte & !WITH_OWN {
+            0 => None,
+            1 => Some(CodeChallenge::S256(from.array()?)),
+            2 => Some(CodeChallenge::Plain(from.text()?.into())),
+            3 => {
+                let at = usize::from(from.byte()?);
+                Some(CodeChallenge::Useless(*Useless::ALL.get(at)?))
+            }
             _ => return None,
-        }))
+        };
+        let own = match byte & WITH_OWN {
+            0 => None,
+            _ => Some(OwnVerifier::new(from.array()?)),
+        };
+        Some(Self::new(challenge, own))
     }
 }
 
@@ -224,7 +241,7 @@ impl Wire for ClientState {
 impl Wire for PendingAuthorization {
     fn write(&self, to: &mut Writer) -> Option<()> {
         self.application.write(to)?;
-        self.challenge.write(to)?;
+        Pkce::new(self.challenge.clone(), self.own.clone()).write(to)?;
         self.state.write(to)?;
         to.optional(self.browser, |to, browser| {
             to.digest(browser);
@@ -233,9 +250,12 @@ impl Wire for PendingAuthorization {
     }
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
+        let application = Arc::new(Application::read(from)?);
+        let pkce = Pkce::read(from)?;
         Some(Self {
-            application: Arc::new(Application::read(from)?),
-            challenge: Option::read(from)?,
+            application,
+            challenge: pkce.challenge().cloned(),
+            own: pkce.own().cloned(),
             state: ClientState::read(from)?,
             browser: from.optional(Reader::digest)?,
         })
@@ -267,14 +287,14 @@ impl Wire for BoundCode {
     fn write(&self, to: &mut Writer) -> Option<()> {
         self.application.write(to)?;
         self.code.write(to)?;
-        self.challenge.write(to)
+        self.pkce.write(to)
     }
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
         Some(Self {
             application: Arc::new(Application::read(from)?),
             code: AuthorizationCode::read(from)?,
-            challenge: Option::read(from)?,
+            pkce: Pkce::read(from)?,
         })
     }
 }
@@ -328,11 +348,19 @@ mod tests {
             Just(ClientState::InCookie),
             texts().prop_map(ClientState::value),
         ];
-        let all = (applications(), challenges(), states, option::of(digests()));
+        let own = option::of(any::<[u8; 32]>().prop_map(OwnVerifier::new));
+        let all = (
+            applications(),
+            challenges(),
+            own,
+            states,
+            option::of(digests()),
+        );
         all.prop_map(
-            |(application, challenge, state, browser)| PendingAuthorization {
+            |(application, challenge, own, state, browser)| PendingAuthorization {
                 application,
                 challenge,
+                own,
                 state,
                 browser,
             },
@@ -358,7 +386,7 @@ mod tests {
             let bytes = to_bytes(&bound).unwrap();
             let read: BoundCode = from_bytes(&bytes).unwrap();
             prop_assert_eq!(read.application, bound.application);
-            prop_assert_eq!(read.challenge, bound.challenge);
+            prop_assert_eq!(read.pkce, bound.pkce);
             prop_assert_eq!(read.code.expose(), bound.code.expose());
             prop_assert_eq!(read.code.kind(), bound.code.kind());
         }
@@ -373,7 +401,7 @@ mod tests {
         }
 
         #[test]
-        fn bytes_that_are_read_are_written_the_same(bytes in prop::collection::vec(0u8..4, 0..120)) {
+        fn bytes_that_are_read_are_written_the_same(bytes in prop::collection::vec(0u8..8, 0..160)) {
             if let Some(read) = from_bytes::<PendingAuthorization>(&bytes) {
                 prop_assert_eq!(&to_bytes(&read).unwrap()[..], &bytes[..]);
             }

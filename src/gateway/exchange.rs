@@ -5,11 +5,12 @@ use std::sync::Arc;
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri, header};
 
 use crate::clock;
+use crate::flow::OwnVerifier;
 use crate::oauth::{ClientId, ClientIdentity, Digest, Endpoint};
 use crate::pages::Refused;
 use crate::policy::{Cleared, Concern, Rule, Rules, Violation};
 use crate::server::in_flight::Place;
-use crate::store::{Network, Store};
+use crate::store::{self, Network, Store, StoreError};
 use crate::telemetry::{Event, RequestId};
 use crate::upstream::{Client, Upload, UpstreamError};
 
@@ -18,6 +19,7 @@ use super::caller::Caller;
 use super::cookie;
 use super::received::{Parts, Received};
 use super::reply;
+use super::settings::ToUpstream;
 use super::shared::Shared;
 use super::site::Site;
 use super::snapshot::Snapshot;
@@ -260,10 +262,22 @@ impl<'g> Exchange<'g> {
         match self.caller.kind {
             Endpoint::Token
             | Endpoint::DeviceAuthorization
-            | Endpoint::PushedAuthorizationRequest => reply::token_unavailable(status, text),
+            | Endpoint::PushedAuthorizationRequest
+            | Endpoint::AuthorizationChallenge => reply::token_unavailable(status, text),
             Endpoint::Authorization | Endpoint::Metadata | Endpoint::Other => {
                 reply::unavailable(status, text)
             }
+        }
+    }
+
+    /// A verifier of the gate's own for a new sign-in, if the upstream gets such pairs (`to_upstream = "replace"`). Not without
+    /// handles: the gate could not tell which sign-in a request continues.
+    pub(super) fn own_verifier(&self, rule: &Rule) -> Result<Option<OwnVerifier>, StoreError> {
+        let replaces = self.site.settings.to_upstream == ToUpstream::Replace;
+        if replaces && rule.uses_handles() {
+            store::random().map(|entropy| Some(OwnVerifier::new(entropy)))
+        } else {
+            Ok(None)
         }
     }
 

@@ -1,11 +1,14 @@
 //! Codes that an endpoint issues in a JSON document: the device authorization response (RFC 8628 section 3.2), and the answer to a
-//! pushed authorization request (RFC 9126 section 2.2). The code is bound, and replaced.
+//! pushed authorization request (RFC 9126 section 2.2), and that of an authorization challenge endpoint (first-party apps). The
+//! code is bound, and replaced.
 
 use std::borrow::Cow;
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::{Response, StatusCode, header};
 use serde_json::{Map, Value};
+use zeroize::Zeroizing;
 
 use super::exchange::Exchange;
 use super::received::Sent;
@@ -15,7 +18,7 @@ use crate::flow::{Handle, Key, PendingAuthorization};
 use crate::http::body::{Body, Peeked};
 use crate::http::headers;
 use crate::oauth::json_text::{self, Pointer};
-use crate::oauth::{AuthorizationCode, CodeChallenge, CodeKind, json};
+use crate::oauth::{AuthorizationCode, CodeKind, json};
 use crate::policy::{Rule, Violation};
 use crate::spelling::Twins;
 use crate::store::{Bound, Issued};
@@ -25,33 +28,36 @@ pub(super) struct Issuing<'r> {
     pub(super) key: Key,
     pub(super) record: PendingAuthorization,
     pub(super) rule: &'r Rule,
+}
+
+/// The member of an answer that has the code.
+#[derive(Clone, Copy)]
+pub(super) struct Carries {
+    pub(super) member: &'static str,
     pub(super) kind: CodeKind,
 }
 
-impl Issuing<'_> {
-    pub(super) fn challenge(&self) -> Option<&CodeChallenge> {
-        self.record.challenge.as_ref()
-    }
-
+impl Carries {
     /// The longest time that the code can be redeemed here. Real servers give a device five to thirty minutes, and a browser up
-    /// to ten.
-    fn longest(&self) -> Duration {
+    /// to ten. `None`: as configured.
+    fn longest(self) -> Option<Duration> {
         match self.kind {
-            CodeKind::PushedRequest => Duration::from_mins(10),
-            CodeKind::Authorization | CodeKind::Device => Duration::from_mins(30),
+            CodeKind::Authorization => None,
+            CodeKind::Device => Some(Duration::from_mins(30)),
+            CodeKind::PushedRequest => Some(Duration::from_mins(10)),
         }
     }
 
     /// What the record keeps as the code. To a pushed request belongs the handle that was pushed as its `state`.
-    fn kept(&self, code: &str) -> String {
-        match (self.kind, self.key.handle()) {
+    fn kept(self, key: &Key, code: &str) -> String {
+        match (self.kind, key.handle()) {
             (CodeKind::PushedRequest, Some(handle)) => pushed::join(handle, code),
             _ => code.to_owned(),
         }
     }
 
     /// What the client gets.
-    fn shown(&self, handle: &Handle) -> String {
+    fn shown(self, handle: &Handle) -> String {
         match self.kind {
             CodeKind::PushedRequest => [pushed::URN, handle.expose()].concat(),
             CodeKind::Authorization | CodeKind::Device => handle.expose().to_owned(),
@@ -76,23 +82,33 @@ pub(super) mod pushed {
     }
 }
 
-/// Sends a success to the client, with its device code bound. One whose device code cannot be bound becomes an error.
+/// Sends a success to the client, with its code bound. One whose code cannot be bound becomes an error.
 pub(super) async fn deliver(
     exchange: &Exchange<'_>,
     issuing: &Issuing<'_>,
+    carries: Carries,
     sent: &Sent,
     mut response: Response<Body>,
 ) -> Response<Body> {
-    let violation = match bound(exchange, issuing, sent, &mut response).await {
-        Ok(None) => return bind::pass_through(exchange, response),
+    match bound(exchange, issuing, carries, sent, &mut response).await {
+        Ok(None) => bind::pass_through(exchange, response),
         Ok(Some(rewritten)) => {
             headers::forget_body(response.headers_mut());
             reply::not_to_be_stored(response.headers_mut());
             response.body_mut().replace(rewritten);
-            return bind::pass_through(exchange, response);
+            bind::pass_through(exchange, response)
         }
-        Err(violation) => violation,
-    };
+        Err(violation) => refuse(exchange, issuing, violation, response).await,
+    }
+}
+
+/// Refuses an answer, or reports it, by the rule of its client.
+pub(super) async fn refuse(
+    exchange: &Exchange<'_>,
+    issuing: &Issuing<'_>,
+    violation: Violation,
+    response: Response<Body>,
+) -> Response<Body> {
     let client = issuing.record.application.client;
     let about = About {
         client: exchange.site.state.client_name(client).map(Cow::Owned),
@@ -108,38 +124,54 @@ pub(super) async fn deliver(
     }
 }
 
+/// The JSON document of an answer. `Err`: why there is none.
+pub(super) async fn document(
+    exchange: &Exchange<'_>,
+    response: &mut Response<Body>,
+) -> Result<Bytes, &'static str> {
+    if response.headers().contains_key(header::CONTENT_ENCODING) {
+        return Err("a compressed answer with a code in JSON");
+    }
+    let limit = exchange.snapshot.limits.response_scan_bytes;
+    match response.body_mut().peek(limit).await {
+        Peeked::Whole(document) => Ok(document),
+        Peeked::TooLong | Peeked::Broken => {
+            Err("an answer with a code in JSON that is too long or breaks off")
+        }
+    }
+}
+
 /// Binds the code. Returns the document with a handle in its place, or `None` if the client gets the code itself.
 async fn bound(
     exchange: &Exchange<'_>,
     issuing: &Issuing<'_>,
+    carries: Carries,
     sent: &Sent,
     response: &mut Response<Body>,
 ) -> Result<Option<Vec<u8>>, Violation> {
     let unsafe_because = Violation::UnboundCodeInResponse;
-    if response.headers().contains_key(header::CONTENT_ENCODING) {
-        return Err(unsafe_because("a compressed response of this endpoint"));
-    }
-    let limit = exchange.snapshot.limits.response_scan_bytes;
-    let Peeked::Whole(document) = response.body_mut().peek(limit).await else {
-        let why = "a response of this endpoint that is too long or breaks off";
-        return Err(unsafe_because(why));
-    };
-    let unreadable = "a response of this endpoint that is no JSON document with its code";
-    let document = Document::read(&document, issuing.kind).ok_or(unsafe_because(unreadable))?;
-    let of = |text: &str| AuthorizationCode::of(issuing.kind, text);
-    let code = of(&document.code).filter(|code| code.is_plain() && !code.is_too_long());
-    let code = code.ok_or(unsafe_because("a code that servers read differently"))?;
+    let document = document(exchange, response).await.map_err(unsafe_because)?;
+    let unreadable = "an answer that is no JSON document with the code that was asked for";
+    let coded = Coded::read(&document, carries).ok_or(unsafe_because(unreadable))?;
+    let of = |text: &str| AuthorizationCode::of(carries.kind, text);
+    let code = of(&coded.code).filter(|code| code.is_plain() && !code.is_too_long());
+    let code = code.ok_or(unsafe_because(
+        "a code in JSON that servers read differently",
+    ))?;
     let twins = Twins::of(code.expose());
     if sent.may_hold(&twins) {
-        return Err(unsafe_because("a code that the request contains"));
+        return Err(unsafe_because("a code in JSON that the request contains"));
     }
     let (issued, kept) = if issuing.rule.uses_handles() {
-        (Issued::Handle, of(&issuing.kept(code.expose())))
+        (
+            Issued::Handle,
+            of(&carries.kept(&issuing.key, code.expose())),
+        )
     } else {
         (Issued::Raw, Some(code))
     };
     let kept = kept.ok_or(unsafe_because(unreadable))?;
-    let lifetime = Some(document.lifetime(issuing.longest()));
+    let lifetime = carries.longest().map(|longest| coded.lifetime(longest));
     let (key, record, store) = (&issuing.key, &issuing.record, exchange.store());
     let bound = store.bind_within(key, record, issued, kept, lifetime).await;
     let handle = match bound.map_err(Violation::from)? {
@@ -149,40 +181,46 @@ async fn bound(
             let why = "a code that belongs to another sign-in or has expired";
             return Err(unsafe_because(why));
         }
-        Bound::TooMany | Bound::Unknown => {
-            return Err(unsafe_because("a code that could not be bound"));
-        }
+        Bound::TooMany => return Err(unsafe_because("more codes than one sign-in may yield")),
+        Bound::Unknown => return Err(unsafe_because("a code that could not be bound")),
     };
-    let rewritten = document.with(&issuing.shown(&handle));
+    let rewritten = coded.with(&carries.shown(&handle));
     let mut fields = response.headers().values();
     if twins.stand_in(&rewritten) || fields.any(|value| twins.stand_in(value.as_bytes())) {
-        let why = "the code is in the answer a second time";
-        return Err(unsafe_because(why));
+        return Err(unsafe_because("the code is in the answer a second time"));
     }
     Ok(Some(rewritten))
 }
 
+/// The string in a member of a JSON object. `None`: the bytes are not a JSON object without duplicate members, or it has no such
+/// string that is not empty.
+pub(super) fn member(document: &[u8], name: &str) -> Option<Zeroizing<String>> {
+    let document = json::parse(document)?;
+    let value = document.as_object()?.get(name)?.as_str()?;
+    (!value.is_empty()).then(|| Zeroizing::new(value.to_owned()))
+}
+
 /// A JSON object with a code.
-struct Document<'d> {
+struct Coded<'d> {
     text: &'d str,
     members: Map<String, Value>,
     code: String,
-    kind: CodeKind,
+    member: &'static str,
 }
 
-impl<'d> Document<'d> {
-    /// `None`: the bytes are not a JSON object without duplicate members, or it has no code of this kind.
-    fn read(bytes: &'d [u8], kind: CodeKind) -> Option<Self> {
+impl<'d> Coded<'d> {
+    /// `None`: the bytes are not a JSON object without duplicate members, or it has no such code.
+    fn read(bytes: &'d [u8], carries: Carries) -> Option<Self> {
         let Value::Object(members) = json::parse(bytes)? else {
             return None;
         };
-        let code = members.get(kind.parameter())?.as_str()?.to_owned();
+        let code = members.get(carries.member)?.as_str()?.to_owned();
         let text = str::from_utf8(bytes).ok()?;
         (!code.is_empty()).then_some(Self {
             text,
             members,
             code,
-            kind,
+            member: carries.member,
         })
     }
 
@@ -199,7 +237,7 @@ impl<'d> Document<'d> {
 
     /// The document with another code; all other bytes stay.
     fn with(&self, code: &str) -> Vec<u8> {
-        let place = Pointer::to_member(self.kind.parameter()).find(self.text);
+        let place = Pointer::to_member(self.member).find(self.text);
         let edit = place.map(|place| (place, json_text::quoted(code)));
         json_text::replace(self.text, edit.as_slice()).into_bytes()
     }
@@ -211,8 +249,12 @@ mod tests {
 
     const LONGEST: Duration = Duration::from_mins(30);
 
-    fn read(document: &str) -> Option<Document<'_>> {
-        Document::read(document.as_bytes(), CodeKind::Device)
+    fn read(document: &str) -> Option<Coded<'_>> {
+        let carries = Carries {
+            member: "device_code",
+            kind: CodeKind::Device,
+        };
+        Coded::read(document.as_bytes(), carries)
     }
 
     #[test]

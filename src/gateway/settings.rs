@@ -111,4 +111,6 @@ pub enum ToUpstream {
     Forward,
     /// None.
     Strip,
+    /// A pair of the gate's own for each sign-in, whatever the client sends.
+    Replace,
 }

@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use http::{Method, Response, StatusCode, header};
 
-use crate::flow::{Candidate, Purpose};
+use crate::flow::{Candidate, OwnVerifier, Purpose};
 use crate::oauth::params::{Pair, Params, append_pair};
 use crate::oauth::token;
 use crate::oauth::{Ambiguous, ClientIdentity, CodeKind, Edit, Redemption, TokenRequest};
@@ -273,7 +273,7 @@ async fn refuse_unreadable(
     }
 }
 
-/// Handles a grant without a code: forwarded unchanged, except that a verifier is removed under `to_upstream = "strip"`.
+/// Handles a grant without a code: forwarded unchanged, except that a verifier is removed unless `to_upstream = "forward"`.
 async fn other_grant(
     exchange: &Exchange<'_>,
     mut request: Received,
@@ -282,7 +282,8 @@ async fn other_grant(
     client: Option<ClientIdentity>,
 ) -> Response<Body> {
     let rule = exchange.rule_of_identity(client.as_ref());
-    if rule.uses_handles() && strips(exchange) && params.contains("code_verifier") {
+    let forwards = exchange.site.settings.to_upstream == ToUpstream::Forward;
+    if rule.uses_handles() && !forwards && params.contains("code_verifier") {
         let kept = params.edit(|pair| match pair.name() {
             "code_verifier" => Edit::Drop,
             _ => Edit::Keep,
@@ -312,10 +313,6 @@ fn decide_other<T>(
         redeem::grant(rule, grant_type).err()
     };
     exchange.decide(rule, subject, violation, &named)
-}
-
-fn strips(exchange: &Exchange<'_>) -> bool {
-    exchange.site.settings.to_upstream == ToUpstream::Strip
 }
 
 /// Handles a redemption: judges it and claims the code, forwards it, settles the claim.
@@ -352,10 +349,16 @@ async fn redeem(
         if rule.uses_handles() || code != sent {
             // If the code is the upstream's own, the upstream has seen the challenge and needs the verifier.
             let has_seen = claim.is_some() && code == sent;
+            let own = claim.as_ref().and_then(|claim| claim.bound().pkce.own());
+            let strips = exchange.site.settings.to_upstream == ToUpstream::Strip;
             let canonical = Canonical {
                 name: redemption.code.kind().parameter(),
                 code,
-                strip: strips(exchange) && !has_seen,
+                verifier: match own {
+                    Some(own) => Verifier::Own(own),
+                    None if strips && !has_seen => Verifier::None,
+                    None => Verifier::AsSent,
+                },
             };
             request.body.replace(canonical.of(params));
         }
@@ -369,8 +372,15 @@ struct Canonical<'c> {
     /// The parameter of the code.
     name: &'static str,
     code: &'c str,
-    /// Whether the verifier is removed.
-    strip: bool,
+    verifier: Verifier<'c>,
+}
+
+/// The verifier that the upstream gets.
+enum Verifier<'c> {
+    AsSent,
+    None,
+    /// The one of the challenge that it got, whatever is configured by now.
+    Own(&'c OwnVerifier),
 }
 
 impl Canonical<'_> {
@@ -379,10 +389,13 @@ impl Canonical<'_> {
         let mut out = Vec::with_capacity(params.input_length() + self.code.len());
         for pair in params.iter() {
             match pair.name() {
-                "code_verifier" if self.strip => {}
+                "code_verifier" if !matches!(self.verifier, Verifier::AsSent) => {}
                 name if name == self.name => append_pair(&mut out, name, self.code),
                 name => append_pair(&mut out, name, pair.value()),
             }
+        }
+        if let Verifier::Own(own) = self.verifier {
+            append_pair(&mut out, "code_verifier", &own.expose());
         }
         out
     }

@@ -11,6 +11,8 @@ pub(crate) enum Endpoint {
     DeviceAuthorization,
     /// RFC 9126 section 2.
     PushedAuthorizationRequest,
+    /// draft-ietf-oauth-first-party-apps section 5.
+    AuthorizationChallenge,
     /// RFC 8414, OpenID Connect Discovery.
     Metadata,
     Other,
@@ -24,6 +26,7 @@ impl Endpoint {
             Self::Token => "token",
             Self::DeviceAuthorization => "device_authorization",
             Self::PushedAuthorizationRequest => "pushed_authorization_request",
+            Self::AuthorizationChallenge => "authorization_challenge",
             Self::Metadata => "metadata",
             Self::Other => "other",
         }

@@ -14,7 +14,7 @@ use crate::flow::submission::Doubt;
 use crate::oauth::pkce::Useless;
 use crate::oauth::redirect;
 use crate::oauth::{
-    AuthorizationRequest, CodeChallenge, CodeChallengeMethod, DeviceRequest, ResponseMode,
+    AuthorizationRequest, CodeChallenge, CodeChallengeMethod, DirectRequest, ResponseMode,
     ResponseType,
 };
 
@@ -63,7 +63,7 @@ pub(crate) fn judge(
 /// its client must be named, because the device code is bound to both.
 pub(crate) fn judge_device(
     rule: &Rule,
-    request: &DeviceRequest<'_>,
+    request: &DirectRequest<'_>,
 ) -> Result<Accepted, Violation> {
     let sent = (request.code_challenge, request.code_challenge_method);
     let accepted = challenge(rule, sent, false)?;
@@ -71,6 +71,21 @@ pub(crate) fn judge_device(
         return Err(Violation::MissingClient);
     }
     Ok(accepted)
+}
+
+/// Judges a request that begins the sign-in of a first-party app: it yields a code, so the rule for authorization requests applies.
+pub(crate) fn judge_challenge(
+    rule: &Rule,
+    request: &DirectRequest<'_>,
+) -> Result<Accepted, Violation> {
+    if request.client.is_none() {
+        return Err(Violation::MissingClient);
+    }
+    if !rule.response_types.contains(&ResponseType::parse("code")) {
+        return Err(Violation::ResponseTypeNotAllowed);
+    }
+    let sent = (request.code_challenge, request.code_challenge_method);
+    challenge(rule, sent, true)
 }
 
 fn challenge(

@@ -91,7 +91,7 @@ pub(crate) fn grant(rule: &Rule, grant_type: Option<&str>) -> Result<(), Violati
 }
 
 fn verifier(rule: &Rule, redemption: &Redemption<'_>, bound: &BoundCode) -> Result<(), Violation> {
-    match (bound.challenge.as_ref(), redemption.code_verifier) {
+    match (bound.challenge(), redemption.code_verifier) {
         (None, None) if rule.challenge_required => Err(Violation::MissingChallenge),
         (None, None) => Ok(()),
         (None, Some(_)) => Err(Violation::UnexpectedVerifier),
@@ -136,7 +136,7 @@ pub(crate) fn told(rule: &Rule, redemption: &Redemption<'_>, violation: Violatio
 /// verifier counts as an attempt: other refusals are no guess at the verifier, and must not use up the code of the rightful
 /// client.
 pub(crate) fn presented(mode: Mode, bound: &BoundCode, violation: Option<Violation>) -> Presented {
-    let is_proved = violation.is_none() && bound.challenge.is_some();
+    let is_proved = violation.is_none() && bound.challenge().is_some();
     match apply(mode, (), violation) {
         Decision::Allow(_) | Decision::Report(..) if is_proved => Presented::Matches,
         Decision::Allow(_) | Decision::Report(..) => Presented::Unproven,
@@ -175,6 +175,7 @@ mod tests {
             .into(),
             challenge: challenge
                 .map(|(method, value)| CodeChallenge::parse(method, value).unwrap()),
+            own: None,
             state: ClientState::Absent,
             browser: None,
         };

@@ -15,6 +15,8 @@ pub struct Endpoints {
     pub token: Vec<String>,
     /// Device authorization endpoints (RFC 8628 section 3.1). Empty unless device codes may be bound.
     pub device_authorization: Vec<String>,
+    /// Authorization challenge endpoints of first-party apps.
+    pub authorization_challenge: Vec<String>,
     /// Dynamic client registration (RFC 7591).
     pub registration: Vec<String>,
     /// Pushed authorization request endpoints (RFC 9126 section 2).
@@ -62,6 +64,7 @@ impl Endpoints {
             .chain(&self.continuation)
             .chain(&self.token)
             .chain(&self.device_authorization)
+            .chain(&self.authorization_challenge)
             .chain(&self.pushed_authorization_request)
     }
 

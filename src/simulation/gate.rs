@@ -88,6 +88,7 @@ impl Gate {
         };
         let client = ClientId::new(request.client_id.unwrap_or_default());
         let pending = PendingAuthorization {
+            own: None,
             application: Arc::new(Application {
                 client: client.digest(),
                 redirect: request

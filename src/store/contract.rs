@@ -231,6 +231,7 @@ pub(super) fn raw(name: &str) -> Key {
 /// A request of this client with this challenge.
 pub(super) fn request(client: &str, challenge: u8) -> PendingAuthorization {
     PendingAuthorization {
+        own: None,
         application: Application {
             client: digest(client),
             redirect: Some(RedirectUri::new("https://app.example/cb").digest()),

@@ -360,7 +360,7 @@ impl RedisStore {
         let raw = bound.code.digest();
         // The record of a raw code is the one that the mark belongs to.
         let mark = match presented_as {
-            Issued::Handle => Some(mark(&bound.application, bound.challenge.as_ref())?),
+            Issued::Handle => Some(mark(&bound.application, bound.challenge())?),
             Issued::Raw => None,
         };
         let mark: &[u8] = mark.as_ref().map_or(b"", |mark| mark.as_bytes());

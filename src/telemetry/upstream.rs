@@ -21,7 +21,7 @@ use crate::policy::Violation;
 pub(crate) struct Upstream {
     name: String,
     families: Families,
-    endpoints: [Counters; 6],
+    endpoints: [Counters; 7],
 }
 
 #[derive(Debug, Default)]
@@ -113,12 +113,21 @@ impl Upstream {
     }
 
     fn at(&self, endpoint: Endpoint) -> &Counters {
-        let [authorization, token, device, pushed, metadata, other] = &self.endpoints;
+        let [
+            authorization,
+            token,
+            device,
+            pushed,
+            challenge,
+            metadata,
+            other,
+        ] = &self.endpoints;
         match endpoint {
             Endpoint::Authorization => authorization,
             Endpoint::Token => token,
             Endpoint::DeviceAuthorization => device,
             Endpoint::PushedAuthorizationRequest => pushed,
+            Endpoint::AuthorizationChallenge => challenge,
             Endpoint::Metadata => metadata,
             Endpoint::Other => other,
         }
@@ -130,11 +139,12 @@ mod tests {
     use super::*;
     use crate::telemetry::metrics::Metrics;
 
-    const ENDPOINTS: [Endpoint; 6] = [
+    const ENDPOINTS: [Endpoint; 7] = [
         Endpoint::Authorization,
         Endpoint::Token,
         Endpoint::DeviceAuthorization,
         Endpoint::PushedAuthorizationRequest,
+        Endpoint::AuthorizationChallenge,
         Endpoint::Metadata,
         Endpoint::Other,
     ];
@@ -199,9 +209,11 @@ mod tests {
             durations,
             [
                 "{upstream=\"a\\\"b\",endpoint=\"authorization\"} 10",
+                "{upstream=\"a\\\"b\",endpoint=\"authorization_challenge\"} 50",
                 "{upstream=\"a\\\"b\",endpoint=\"device_authorization\"} 30",
-                "{upstream=\"a\\\"b\",endpoint=\"metadata\"} 40",
-                "{upstream=\"a\\\"b\",endpoint=\"other\"} 50",
+                "{upstream=\"a\\\"b\",endpoint=\"metadata\"} 60",
+                "{upstream=\"a\\\"b\",endpoint=\"other\"} 70",
+                "{upstream=\"a\\\"b\",endpoint=\"pushed_authorization_request\"} 40",
                 "{upstream=\"a\\\"b\",endpoint=\"token\"} 20",
                 "{upstream=\"other\",endpoint=\"token\"} 1",
             ]

@@ -7,6 +7,7 @@ pub(crate) mod better_auth;
 mod device;
 mod home_assistant;
 mod out_of_band;
+mod own_pair;
 mod people;
 mod pkce;
 mod pushed;

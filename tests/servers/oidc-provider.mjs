@@ -1,4 +1,4 @@
-// oidc-provider with its own development login and consent pages, PKCE neither required nor advertised.
+// oidc-provider with its own development login and consent pages, PKCE not advertised, and required of all clients or of none.
 // Its particular behaviour: a login in two steps on other paths, the code is issued on another path, every response mode; the first
 // DPoP proof is rejected with a nonce.
 import { generateKeyPairSync, randomBytes } from 'node:crypto';
@@ -44,7 +44,7 @@ const provider = new Provider(issuer, {
     dPoP: { enabled: true, nonceSecret: randomBytes(32), requireNonce: () => true },
   },
   jwks: { keys: [{ ...privateKey.export({ format: 'jwk' }), alg: 'RS256', kid: 'k1', use: 'sig' }] },
-  pkce: { required: () => false },
+  pkce: { required: () => process.env.PKCE === 'required' },
   responseTypes: ['code', 'code id_token'],
 });
 provider.use(async (ctx, next) => { // a server without PKCE does not advertise it either

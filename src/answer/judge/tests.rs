@@ -12,6 +12,7 @@ fn carried(response: &str) -> Carried {
 
 fn record(response_type: &str) -> PendingAuthorization {
     PendingAuthorization {
+        own: None,
         application: Application {
             client: Digest::of("client", &[]),
             redirect: None,

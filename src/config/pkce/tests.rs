@@ -1,4 +1,4 @@
-use crate::config::testing::{UPSTREAM, check_text, check_upstream, config};
+use crate::config::testing::{UPSTREAM, check_text, check_upstream, config, problems};
 use crate::gateway::settings::{BrowserBinding, Entry, ToUpstream};
 use crate::oauth::{ResponseMode, ResponseType};
 use crate::policy::{Codes, Mode};
@@ -146,7 +146,7 @@ fn signed_requests_and_responses_need_the_upstreams_own_codes() {
     );
     let rule = gateway.rules.default_rule();
     assert!(rule.reads_request_objects);
-    assert_eq!(rule.response_modes, [crate::oauth::ResponseMode::QueryJwt]);
+    assert_eq!(rule.response_modes, [ResponseMode::QueryJwt]);
 }
 
 #[test]
@@ -188,12 +188,44 @@ fn device_codes_are_bound_where_the_endpoint_is_known() {
 }
 
 #[test]
-fn to_upstream_forwards_or_strips_pkce() {
-    check(
-        "to_upstream = \"replace\"",
-        &[
-            "2:15 error: `upstream.pkce.to_upstream`: \"replace\" is not supported in this version | \
-           comes with a later version | write \"forward\" or \"strip\"",
-        ],
+fn replacing_pkce_needs_handles() {
+    const PROBLEM: &str = "error: `upstream.pkce.to_upstream` needs codes = \"handle\" | \
+                           without handles the gate cannot send both halves of its own pair | \
+                           write codes = \"handle\", or to_upstream = \"forward\"";
+    let replace = "to_upstream = \"replace\"";
+    assert_eq!(gateway(replace).to_upstream, ToUpstream::Replace);
+    let with_handles = format!("mode = \"report\"\ncodes = \"handle\"\n{replace}");
+    assert_eq!(gateway(&with_handles).to_upstream, ToUpstream::Replace);
+    let errors = |pkce: &str| {
+        let offset = UPSTREAM.lines().count();
+        let all = problems(&format!("{UPSTREAM}[upstream.pkce]\n{pkce}"));
+        let errors = all.iter().filter(|problem| problem.contains(" error: "));
+        let relative = errors.map(|problem| {
+            let (line, rest) = problem.split_once(':').unwrap();
+            format!("{}:{rest}", line.parse::<usize>().unwrap() - offset)
+        });
+        relative.collect::<Vec<String>>()
+    };
+    for (pkce, at) in [
+        (format!("{replace}\ncodes = \"upstream\""), "2:15"),
+        (format!("mode = \"report\"\n{replace}"), "3:15"),
+    ] {
+        assert_eq!(errors(&pkce), [format!("{at} {PROBLEM}")], "{pkce}");
+    }
+    let client = |keys: &str| {
+        format!(
+            "{replace}\n[[upstream.client]]\nid = \"a\"\nuntil = \"2999-01-01\"\nowner = \"o\"\n\
+             reason = \"r\"\n{keys}"
+        )
+    };
+    let pkce = client("codes = \"upstream\"");
+    assert_eq!(errors(&pkce), [format!("2:15 {PROBLEM}")], "{pkce}");
+    assert_eq!(
+        gateway(&client("mode = \"report\"")).to_upstream,
+        ToUpstream::Replace
+    );
+    assert_eq!(
+        gateway(&client("mode = \"off\"")).to_upstream,
+        ToUpstream::Replace
     );
 }

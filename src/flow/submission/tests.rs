@@ -14,6 +14,7 @@ fn handle() -> Handle {
 
 fn record() -> PendingAuthorization {
     PendingAuthorization {
+        own: None,
         application: Application {
             client: ClientId::new("app").digest(),
             redirect: Some(RedirectUri::new("https://c/cb").digest()),

@@ -81,7 +81,17 @@ pub(super) async fn fresh(
         // The response cannot contain a code or token.
         return pass(exchange, cleared, None).await;
     }
-    enter(exchange, cleared, &fresh, &pending, tie).await
+    match exchange.own_verifier(fresh.rule) {
+        Ok(own) => {
+            let own = own.filter(|_| fresh.response_type().yields_code());
+            let pending = PendingAuthorization { own, ..pending };
+            enter(exchange, cleared, &fresh, &pending, tie).await
+        }
+        Err(error) => {
+            let request = cleared.get();
+            Box::pin(fresh_unavailable(exchange, &fresh, error, request)).await
+        }
+    }
 }
 
 /// Stores the request under a handle. Answers with a redirect that has the handle as `state`, or forwards the request so

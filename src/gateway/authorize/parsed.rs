@@ -73,6 +73,7 @@ impl<'s> Fresh<'s> {
     ) -> PendingAuthorization {
         let parsed = &self.parsed;
         PendingAuthorization {
+            own: None,
             application: Arc::new(Application {
                 client: match &self.client {
                     Some(client) => client.digest(),

@@ -1,10 +1,10 @@
 //! The pushed authorization request endpoint (RFC 9126). The request is judged here, and its record is made here; the browser
 //! brings only the `request_uri` of the answer ([`super::pushed`]).
 
-use http::{Method, Response, StatusCode, header};
+use http::{Response, StatusCode, header};
 
 use crate::flow::submission::{Part, Sign};
-use crate::flow::{Key, PendingAuthorization, Submission};
+use crate::flow::{Key, OwnVerifier, PendingAuthorization, Submission};
 use crate::oauth::authorize::PROTECTED;
 use crate::oauth::token::unambiguous;
 use crate::oauth::{Ambiguous, AuthorizationRequest, ClientId, ClientIdentity, CodeKind};
@@ -15,116 +15,66 @@ use super::correlated::Correlated;
 use super::parsed::{Fresh, unwrapped};
 use super::rewrite::towards;
 use crate::gateway::exchange::Exchange;
-use crate::gateway::issued::{self, Issuing};
+use crate::gateway::issued::{self, Carries, Issuing};
 use crate::gateway::received::Received;
 use crate::gateway::settings::Correlation;
 use crate::gateway::sign_in_cookies;
-use crate::gateway::token::form::{Unreadable, body};
-use crate::gateway::token::{self, has_document, preflight};
-use crate::gateway::{bind, concern, elsewhere, reply};
+use crate::gateway::{direct, reply, token};
 use crate::http::body::Body;
 
+const REQUEST_URI: Carries = Carries {
+    member: "request_uri",
+    kind: CodeKind::PushedRequest,
+};
+
 /// Handles a request on a path of that endpoint.
-pub(in crate::gateway) async fn push(
-    exchange: &Exchange<'_>,
-    mut request: Received,
-) -> Response<Body> {
-    if exchange.rules().all_off() {
-        return pass(exchange, request).await;
-    }
-    if request.method == Method::OPTIONS {
-        return preflight(exchange, request).await;
-    }
-    if request.method != Method::POST {
-        let violation = Violation::malformed("a pushed authorization request must be a POST");
-        let status = StatusCode::METHOD_NOT_ALLOWED;
-        return refuse_unreadable(exchange, request, (violation, status)).await;
-    }
-    if !exchange.site.observes_only {
-        request.remove_cookies_like(&PROTECTED);
-    }
-    let body = match body(exchange, &mut request).await {
-        Ok(body) => body,
-        Err(unreadable) => return refuse_unreadable(exchange, request, unreadable).await,
+pub(in crate::gateway) async fn push(exchange: &Exchange<'_>, request: Received) -> Response<Body> {
+    let wrong_method = "a pushed authorization request must be a POST";
+    let (request, body) = match direct::read(exchange, request, wrong_method).await {
+        Ok(read) => read,
+        Err(answer) => return *answer,
     };
-    // A server may serve token requests here, too.
-    if let Some(refused) = elsewhere::guard(exchange, &mut request).await {
-        return refused;
-    }
     let authorization = request.authorization().map(<[u8]>::to_vec);
-    let is_document = has_document(exchange, &mut request, &body).await;
     let pairs = exchange.snapshot.limits.form_pairs;
     let read = Submission::read(b"", Some(&body), pairs).map_err(Violation::from);
-    let object;
     let read = read.and_then(|submission| {
-        let identity = read_client(&submission, authorization.as_deref(), is_document)?;
+        let identity = read_client(&submission, authorization.as_deref())?;
         Ok((submission, identity))
     });
-    match read {
-        Ok((submission, identity)) => {
-            match unwrapped(exchange, &submission, Part::Form, identity.as_ref()) {
-                Ok(None) => judged(exchange, request, &submission, identity.as_ref()).await,
-                Ok(Some(form)) => {
-                    object = form;
-                    match Submission::read(b"", Some(&object), pairs) {
-                        Ok(inner) => judged(exchange, request, &inner, identity.as_ref()).await,
-                        Err(doubt) => {
-                            let unreadable = (doubt.into(), StatusCode::BAD_REQUEST);
-                            refuse_unreadable(exchange, request, unreadable).await
-                        }
-                    }
-                }
-                Err(doubt) => {
-                    let unreadable = (doubt.into(), StatusCode::BAD_REQUEST);
-                    refuse_unreadable(exchange, request, unreadable).await
-                }
-            }
-        }
-        Err(violation) => {
-            refuse_unreadable(exchange, request, (violation, StatusCode::BAD_REQUEST)).await
-        }
+    let (submission, identity) = match read {
+        Ok(read) => read,
+        Err(violation) => return unreadable(exchange, request, violation).await,
+    };
+    let identity = identity.as_ref();
+    let object = match unwrapped(exchange, &submission, Part::Form, identity) {
+        Ok(None) => return judged(exchange, request, &submission, identity).await,
+        Ok(Some(object)) => object,
+        Err(doubt) => return unreadable(exchange, request, doubt.into()).await,
+    };
+    match Submission::read(b"", Some(&object), pairs) {
+        Ok(submission) => judged(exchange, request, &submission, identity).await,
+        Err(doubt) => unreadable(exchange, request, doubt.into()).await,
     }
+}
+
+async fn unreadable(
+    exchange: &Exchange<'_>,
+    request: Received,
+    violation: Violation,
+) -> Response<Body> {
+    let unreadable = (violation, StatusCode::BAD_REQUEST);
+    direct::refuse_unreadable(exchange, request, unreadable).await
 }
 
 /// The client, if every server reads the same parameters.
 fn read_client(
     submission: &Submission<'_>,
     authorization: Option<&[u8]>,
-    is_document: bool,
 ) -> Result<Option<ClientIdentity>, Violation> {
-    if is_document {
-        return Err(Ambiguous::Document.into());
-    }
     let params = submission.part(Part::Form);
     unambiguous(params, &PROTECTED)?;
     let identity = ClientIdentity::read(authorization, params).map_err(Ambiguous::from)?;
     Ok(identity)
-}
-
-/// Refuses a malformed request, or forwards it if the rule of the clients that it may concern does not enforce.
-async fn refuse_unreadable(
-    exchange: &Exchange<'_>,
-    mut request: Received,
-    (violation, status): Unreadable,
-) -> Response<Body> {
-    let rule = concern::rule(exchange, &mut request).await;
-    match exchange.decide_unreadable(rule, request, violation) {
-        Ok(cleared) => pass(exchange, cleared.into_inner()).await,
-        Err(_) if status == StatusCode::METHOD_NOT_ALLOWED => {
-            reply::method_not_allowed("POST", true)
-        }
-        Err((_, violation)) => reply::token_refused(&violation, Some(status)),
-    }
-}
-
-/// Forwards a request whose `request_uri` is not bound.
-async fn pass(exchange: &Exchange<'_>, request: Received) -> Response<Body> {
-    let asked = bind::Asked {
-        sent: Box::new(request.sent()),
-        ..bind::Asked::default()
-    };
-    let sent = exchange.send(request).await;
-    bind::deliver(exchange, asked, sent).await
 }
 
 async fn judged(
@@ -135,10 +85,7 @@ async fn judged(
 ) -> Response<Body> {
     let parsed = match submission.request(Part::Form) {
         Ok(parsed) => parsed,
-        Err(doubt) => {
-            let unreadable = (doubt.into(), StatusCode::BAD_REQUEST);
-            return refuse_unreadable(exchange, request, unreadable).await;
-        }
+        Err(doubt) => return unreadable(exchange, request, doubt.into()).await,
     };
     // The client may name itself only where it authenticates.
     let client = identity.map(|identity| identity.id().clone());
@@ -193,8 +140,16 @@ async fn judged(
         Ok(Held::New | Held::Again | Held::Conflict) => StoreError::Entropy.into(),
         Err(error) => error.into(),
     };
-    exchange.refuse(&violation, &fresh.about());
-    reply::request_refused(&violation)
+    unavailable(exchange, &fresh, &violation)
+}
+
+fn unavailable(
+    exchange: &Exchange<'_>,
+    fresh: &Fresh<'_>,
+    violation: &Violation,
+) -> Response<Body> {
+    exchange.refuse(violation, &fresh.about());
+    reply::request_refused(violation)
 }
 
 /// Forwards the request, and binds the `request_uri` of the answer.
@@ -215,7 +170,8 @@ async fn forward(
                 mark: &mark,
             },
         };
-        let towards = towards(exchange, &record);
+        let own = record.own.as_ref().map(OwnVerifier::challenge);
+        let towards = towards(exchange, &record, own.as_ref());
         let parts = fresh
             .submission
             .towards_upstream(sign, Some(Part::Form), towards);
@@ -234,15 +190,10 @@ async fn forward(
         }
     });
     let sent_request = cleared.get().sent();
-    let issuing = Issuing {
-        key,
-        record,
-        rule,
-        kind: CodeKind::PushedRequest,
-    };
+    let issuing = Issuing { key, record, rule };
     match exchange.forward(cleared).await {
         Ok(response) if response.status().is_success() => {
-            issued::deliver(exchange, &issuing, &sent_request, response).await
+            issued::deliver(exchange, &issuing, REQUEST_URI, &sent_request, response).await
         }
         // An error of the server, or a redirect, which is no answer of this endpoint.
         sent => token::answer(exchange, rule, sent),

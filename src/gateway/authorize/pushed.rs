@@ -87,7 +87,7 @@ async fn take(exchange: &Exchange<'_>, fresh: &Fresh<'_>) -> Taken {
 
 /// The names for the log.
 fn about<'f>(fresh: &'f Fresh<'_>, claim: &Claim) -> About<'f> {
-    let challenge = claim.bound().challenge.as_ref();
+    let challenge = claim.bound().challenge();
     About {
         client: fresh.client.as_ref().map(Cow::Borrowed),
         redirect_uri: None,

@@ -3,7 +3,7 @@
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::flow::submission::{Part, Sign, Towards};
-use crate::flow::{PendingAuthorization, Submission};
+use crate::flow::{OwnVerifier, PendingAuthorization, Submission};
 use crate::gateway::browser;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
@@ -36,7 +36,8 @@ pub(super) async fn rewritten(
     fresh: Option<Part>,
 ) -> Response<Body> {
     let SignIn { sign, record, .. } = sign_in;
-    let towards = towards(exchange, record);
+    let own = record.own.as_ref().map(OwnVerifier::challenge);
+    let towards = towards(exchange, record, own.as_ref());
     let parts = submission.towards_upstream(sign, fresh, towards);
     let accept = cleared.get().accept();
     let cleared = cleared.amend(|request| {
@@ -77,16 +78,21 @@ pub(super) async fn rewritten(
     }
 }
 
-/// The PKCE parameters for the upstream (`to_upstream`).
+/// The PKCE parameters for the upstream (`to_upstream`). `own`: the challenge of the gate's own pair.
 pub(super) fn towards<'r>(
     exchange: &Exchange<'_>,
     record: &'r PendingAuthorization,
+    own: Option<&'r CodeChallenge>,
 ) -> Towards<'r> {
     let challenge = record.challenge.as_ref().and_then(CodeChallenge::useful);
-    match (exchange.site.settings.to_upstream, challenge) {
-        (ToUpstream::Strip, _) => Towards::Strip,
-        (ToUpstream::Forward, Some(challenge)) => Towards::Forward(challenge),
-        (ToUpstream::Forward, None) => Towards::AsSent,
+    match (own, exchange.site.settings.to_upstream, challenge) {
+        // Whatever is configured by now: the token request will have its verifier.
+        (Some(own), _, _) => Towards::Forward(own),
+        (None, ToUpstream::Strip, _) => Towards::Strip,
+        (None, ToUpstream::Forward | ToUpstream::Replace, Some(challenge)) => {
+            Towards::Forward(challenge)
+        }
+        (None, ToUpstream::Forward | ToUpstream::Replace, None) => Towards::AsSent,
     }
 }
 

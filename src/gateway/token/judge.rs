@@ -63,7 +63,7 @@ pub(super) async fn judge<'g>(
     let redeemed = exchange.store().redeem(key, |bound| {
         let rule = of(Some(bound.application.client));
         let violation = redeem::judge(rule, redemption, Found::Live(bound)).err();
-        let method = bound.challenge.as_ref().map(CodeChallenge::method);
+        let method = bound.challenge().map(CodeChallenge::method);
         judged = Some((rule, violation.clone(), method));
         redeem::presented(rule.mode, bound, violation)
     });

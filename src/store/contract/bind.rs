@@ -211,7 +211,7 @@ pub(in crate::store) fn a_code_stays_with_its_first_sign_in(make: Make) {
                 } else {
                     let claim = claim(&store, &key).await;
                     let challenge = request("client", 1).challenge;
-                    assert_eq!(claim.bound().challenge.as_ref(), challenge.as_ref());
+                    assert_eq!(claim.bound().challenge(), challenge.as_ref());
                 }
                 // The refused bindings did not count for the other sign-in.
                 for number in 0..CODES_PER_AUTHORIZATION {

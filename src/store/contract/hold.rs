@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::*;
+use crate::flow::OwnVerifier;
 
 pub(in crate::store) fn a_pending_authorization_can_be_read_back_repeatedly(make: Make) {
     let plain = CodeChallenge::Plain("p".repeat(43).into());
@@ -31,6 +32,7 @@ pub(in crate::store) fn a_pending_authorization_can_be_read_back_repeatedly(make
             }
             .into(),
             state: ClientState::Bare,
+            own: Some(OwnVerifier::new([3; 32])),
             browser: Some(digest("browser")),
             ..request("client", 1)
         },

@@ -281,7 +281,7 @@ impl Model {
         match store.redeem(key, |_| presented).await.unwrap() {
             Redeemed::Claimed(claim) => {
                 assert_eq!(expected, Answer::Claimed);
-                assert_eq!(claim.bound().challenge.as_ref(), there.challenge.as_ref());
+                assert_eq!(claim.bound().challenge(), there.challenge.as_ref());
                 assert_eq!(claim.bound().code.expose(), name);
                 assert_eq!(claim.is_proved(), presented == Presented::Matches);
                 there.state = Answer::AlreadyRedeemed;

@@ -1,7 +1,7 @@
 //! The contract of `redeem`.
 
 use super::*;
-use crate::flow::Settlement;
+use crate::flow::{OwnVerifier, Settlement};
 
 pub(in crate::store) fn a_code_is_claimed_with_what_it_was_bound_to(make: Make) {
     run(async {
@@ -14,7 +14,11 @@ pub(in crate::store) fn a_code_is_claimed_with_what_it_was_bound_to(make: Make) 
             challenge: None,
             ..request("other", 0)
         };
-        for pending in [request("client", 7), without] {
+        let with_own = PendingAuthorization {
+            own: Some(OwnVerifier::new([9; 32])),
+            ..request("client", 8)
+        };
+        for pending in [request("client", 7), without, with_own] {
             let (store, _clock) = make();
             let held = hold(&store, &pending).await;
             let handle = bind(&store, &held, "code ü").await;
@@ -23,7 +27,8 @@ pub(in crate::store) fn a_code_is_claimed_with_what_it_was_bound_to(make: Make) 
             for (key, name) in [(handle, "code ü"), (raw("code ä"), "code ä")] {
                 let claim = claim(&store, &key).await;
                 assert_eq!(claim.bound().code.expose(), name);
-                assert_eq!(claim.bound().challenge.as_ref(), pending.challenge.as_ref());
+                assert_eq!(claim.bound().challenge(), pending.challenge.as_ref());
+                assert_eq!(claim.bound().pkce.own(), pending.own.as_ref());
                 assert_eq!(claim.bound().application.client, pending.application.client);
                 assert_eq!(
                     claim.bound().application.redirect,
@@ -129,7 +134,7 @@ pub(in crate::store) fn a_request_is_judged_by_the_code_that_it_names_and_never_
                 bound.code.expose().to_owned(),
                 bound.application.client,
                 bound.application.redirect,
-                bound.challenge.clone(),
+                bound.challenge().cloned(),
             ));
             Presented::Matches
         });
@@ -222,7 +227,7 @@ pub(in crate::store) fn a_code_expires_at_its_own_deadline_and_outlives_its_pend
         assert!(!is_live(&store, &pending).await);
         let claim = claim(&store, &early).await;
         assert_eq!(
-            claim.bound().challenge.as_ref(),
+            claim.bound().challenge(),
             Some(&CodeChallenge::S256([9; 32]))
         );
         clock.advance(millisecond());

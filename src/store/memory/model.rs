@@ -303,7 +303,7 @@ fn of_two_sign_ins_with_one_code_one_gets_it_and_keeps_it() {
                 panic!("the code is valid");
             };
             let challenge = Some(CodeChallenge::S256([winner.1; 32]));
-            assert_eq!(claim.bound().challenge.as_ref(), challenge.as_ref());
+            assert_eq!(claim.bound().challenge(), challenge.as_ref());
             scene.ends_empty();
         });
     }

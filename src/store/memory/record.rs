@@ -5,8 +5,8 @@ use std::sync::Arc;
 use super::usage::Room;
 use crate::clock::Timestamp;
 use crate::flow::{
-    Application, BoundCode, CODES_PER_AUTHORIZATION, ClientState, PendingAuthorization, Presented,
-    Purpose, RELEASES_PER_CODE, Settlement,
+    Application, BoundCode, CODES_PER_AUTHORIZATION, ClientState, OwnVerifier,
+    PendingAuthorization, Pkce, Presented, Purpose, RELEASES_PER_CODE, Settlement,
 };
 use crate::oauth::{AuthorizationCode, CodeChallenge, Digest};
 use crate::store::operations::{Bound, Claim, Held, Issued, Redeemed};
@@ -57,14 +57,14 @@ pub(super) struct SignIn {
     key: Digest,
     pub(super) deadline: Timestamp,
     pub(super) application: Arc<Application>,
-    challenge: Option<CodeChallenge>,
+    pkce: Pkce,
     state: ClientState,
     browser: Option<Digest>,
     /// Distinguishes it from others with the same key, for longer than its codes are remembered.
     pub(super) number: u32,
     /// [`super::usage::Usage::name`]
     pub(super) network: u32,
-    /// The length of its texts.
+    /// The length of its texts, and what its own verifier takes.
     texts: u32,
     pub(super) stage: Stage,
     /// The number of codes that were bound to it.
@@ -97,16 +97,17 @@ impl SignIn {
             plain(pending.challenge.as_ref()),
         ];
         let texts: usize = texts.into_iter().flatten().map(str::len).sum();
+        let own = pending.own.as_ref().map_or(0, |_| OF_OWN);
         Self {
             key,
             deadline,
             application: pending.application,
-            challenge: pending.challenge,
+            pkce: Pkce::new(pending.challenge, pending.own),
             state: pending.state,
             browser: pending.browser,
             number,
             network: 0,
-            texts: u32::try_from(texts).unwrap_or(u32::MAX),
+            texts: u32::try_from(texts + own).unwrap_or(u32::MAX),
             stage: Stage::Waiting,
             codes: 0,
             is_adopted: false,
@@ -116,7 +117,8 @@ impl SignIn {
     pub(super) fn pending(&self) -> PendingAuthorization {
         PendingAuthorization {
             application: Arc::clone(&self.application),
-            challenge: self.challenge.clone(),
+            challenge: self.pkce.challenge().cloned(),
+            own: self.pkce.own().cloned(),
             state: self.state.clone(),
             browser: self.browser,
         }
@@ -136,7 +138,7 @@ impl SignIn {
         Ok(BoundCode {
             application: Arc::clone(&self.application),
             code,
-            challenge: self.challenge.clone(),
+            pkce: self.pkce.clone(),
         })
     }
 
@@ -156,7 +158,7 @@ impl SignIn {
         let (of, asks) = (&self.application, &pending.application);
         let is_waiting = self.stage == Stage::Waiting;
         let is_same = (of.client, of.redirect) == (asks.client, asks.redirect)
-            && self.challenge == pending.challenge;
+            && self.pkce.challenge() == pending.challenge.as_ref();
         if is_waiting && is_same {
             return Some(Held::Again);
         }
@@ -174,7 +176,7 @@ impl SignIn {
     /// Wipes the secrets. The record stays until its deadline.
     pub(super) fn discard(&mut self) {
         self.stage = Stage::Conflict;
-        self.challenge = None;
+        self.pkce = Pkce::NONE;
         self.state = ClientState::Absent;
         self.browser = None;
     }
@@ -218,7 +220,7 @@ pub(super) struct Code {
     sign_in: u32,
     /// [`super::usage::Usage::name`]
     pub(super) network: u32,
-    /// The length of its texts.
+    /// The length of its texts, and what its own verifier takes.
     texts: u16,
     /// The number of wrong verifiers.
     attempts: u8,
@@ -254,8 +256,9 @@ impl Code {
         deadline: Timestamp,
         forgotten: Timestamp,
     ) -> Self {
-        let plain = plain(bound.challenge.as_ref()).map_or(0, str::len);
-        let texts = u16::try_from(bound.code.expose().len() + plain);
+        let plain = plain(bound.challenge()).map_or(0, str::len);
+        let own = bound.pkce.own().map_or(0, |_| OF_OWN);
+        let texts = u16::try_from(bound.code.expose().len() + plain + own);
         Self {
             key,
             deadline,
@@ -414,6 +417,9 @@ impl Record for Code {
         before < self.forgotten
     }
 }
+
+/// What the gate's own verifier takes, in bytes.
+const OF_OWN: usize = size_of::<Pkce>() + OwnVerifier::BYTES + 16;
 
 /// The challenge, if it takes memory of its own.
 fn plain(challenge: Option<&CodeChallenge>) -> Option<&str> {

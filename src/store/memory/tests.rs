@@ -59,6 +59,7 @@ fn roomy() -> Settings {
 
 fn pending(client: &str) -> PendingAuthorization {
     PendingAuthorization {
+        own: None,
         application: Application {
             client: Digest::of("client_id", &[client.as_bytes()]),
             redirect: None,

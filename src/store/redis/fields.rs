@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::link::Value;
-use crate::flow::{Application, wire};
+use crate::flow::{Application, Pkce, wire};
 use crate::oauth::{CodeChallenge, Digest};
 use crate::store::envelope::millis;
 use crate::store::operations::{Issued, Owner, StoreError};
@@ -19,7 +19,7 @@ pub(super) fn mark(
         response_type: None,
         response_mode: None,
     };
-    let bytes = wire::to_bytes(&(application, challenge.cloned()));
+    let bytes = wire::to_bytes(&(application, Pkce::new(challenge.cloned(), None)));
     let bytes = bytes.ok_or(StoreError::TooLong)?;
     Ok(Digest::of("mark", &[&bytes]))
 }

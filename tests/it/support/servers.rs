@@ -84,15 +84,23 @@ pub(crate) static OIDC_PROVIDER_BEHIND_TLS: Target = Target {
     response_mode: None,
 };
 
+/// oidc-provider that demands PKCE of every client.
+pub(crate) static OIDC_PROVIDER_WITH_PKCE: Target = Target {
+    profile: &OIDC_PROVIDER_WITH_PKCE_PROFILE,
+    response_mode: None,
+};
+
 /// oidc-provider in another process, for many sign-ins in a row, so that other tests do not wait for them.
 pub(crate) static OIDC_PROVIDER_AT_SCALE: Target = Target {
     profile: &OIDC_PROVIDER_AT_SCALE_PROFILE,
     response_mode: None,
 };
 
-const fn oidc_provider(tls: bool) -> Profile {
+const OIDC_PROVIDER_PROGRAM: &str = "servers/oidc-provider.mjs";
+
+const fn oidc_provider(program: &'static str, tls: bool) -> Profile {
     Profile {
-        program: "servers/oidc-provider.mjs",
+        program,
         authorization: &["/auth"],
         token: &["/token"],
         metadata: "/.well-known/openid-configuration",
@@ -102,11 +110,14 @@ const fn oidc_provider(tls: bool) -> Profile {
     }
 }
 
-static OIDC_PROVIDER_AT_SCALE_PROFILE: Profile = oidc_provider(false);
+static OIDC_PROVIDER_AT_SCALE_PROFILE: Profile = oidc_provider(OIDC_PROVIDER_PROGRAM, false);
 
-static OIDC_PROVIDER_BEHIND_TLS_PROFILE: Profile = oidc_provider(true);
+static OIDC_PROVIDER_WITH_PKCE_PROFILE: Profile =
+    oidc_provider("servers/oidc-provider-with-pkce.mjs", false);
 
-static OIDC_PROVIDER_PROFILE: Profile = oidc_provider(false);
+static OIDC_PROVIDER_BEHIND_TLS_PROFILE: Profile = oidc_provider(OIDC_PROVIDER_PROGRAM, true);
+
+static OIDC_PROVIDER_PROFILE: Profile = oidc_provider(OIDC_PROVIDER_PROGRAM, false);
 
 static OAUTH2_SERVER_PROFILE: Profile = Profile {
     program: "servers/oauth2-server.cjs",

@@ -1,11 +1,12 @@
-//! The device authorization request (RFC 8628 section 3.1) with a code challenge.
+//! Requests whose answer gives the client a code directly, in JSON: the device authorization request (RFC 8628 section 3.1) and the
+//! authorization challenge request (draft-ietf-oauth-first-party-apps section 5.1), each with a code challenge.
 
 use super::client::ClientIdentity;
 use super::params::Params;
 use super::{Ambiguous, token};
 
-/// Parameters that determine the meaning of a device authorization request.
-pub(crate) const PROTECTED: [&str; 7] = [
+/// Parameters that determine the meaning of such a request.
+pub(crate) const PROTECTED: [&str; 8] = [
     "client_id",
     "client_secret",
     "client_assertion",
@@ -13,18 +14,21 @@ pub(crate) const PROTECTED: [&str; 7] = [
     "code_challenge",
     "code_challenge_method",
     "code_verifier",
+    "auth_session",
 ];
 
 /// A parsed request. A parameter with an empty value counts as omitted.
 #[derive(Debug)]
-pub(crate) struct DeviceRequest<'a> {
+pub(crate) struct DirectRequest<'a> {
     /// `None`: the request names no client.
     pub(crate) client: Option<ClientIdentity>,
     pub(crate) code_challenge: Option<&'a str>,
     pub(crate) code_challenge_method: Option<&'a str>,
+    /// The sign-in of a first-party app that the request continues.
+    pub(crate) auth_session: Option<&'a str>,
 }
 
-impl<'a> DeviceRequest<'a> {
+impl<'a> DirectRequest<'a> {
     /// Parses the body, as strictly as a token request. `authorization` is the value of the `Authorization` header.
     pub(crate) fn parse(
         params: &'a Params<'_>,
@@ -35,6 +39,7 @@ impl<'a> DeviceRequest<'a> {
             client: ClientIdentity::read(authorization, params)?,
             code_challenge: params.one("code_challenge")?,
             code_challenge_method: params.one("code_challenge_method")?,
+            auth_session: params.one("auth_session")?,
         })
     }
 }
@@ -47,7 +52,7 @@ mod tests {
     fn a_challenge_is_read_and_what_servers_read_differently_is_refused() {
         let body = "client_id=tv&scope=a+b&code_challenge=c&code_challenge_method=S256";
         let params = Params::parse(body.as_bytes(), 64).unwrap();
-        let request = DeviceRequest::parse(&params, None).unwrap();
+        let request = DirectRequest::parse(&params, None).unwrap();
         assert_eq!(request.code_challenge, Some("c"));
         assert_eq!(request.code_challenge_method, Some("S256"));
         assert_eq!(request.client.unwrap().id().as_str(), "tv");
@@ -62,10 +67,10 @@ mod tests {
             r#"{"client_id":"tv"}"#,
         ] {
             let params = Params::parse(body.as_bytes(), 64).unwrap();
-            assert!(DeviceRequest::parse(&params, None).is_err(), "{body}");
+            assert!(DirectRequest::parse(&params, None).is_err(), "{body}");
         }
         let params = Params::parse(b"client_id=a", 64).unwrap();
-        let basic = DeviceRequest::parse(&params, Some(b"Basic YjpzZWNyZXQ="));
+        let basic = DirectRequest::parse(&params, Some(b"Basic YjpzZWNyZXQ="));
         assert!(basic.is_err(), "two clients");
     }
 }
