@@ -161,8 +161,8 @@ impl Scene {
     }
 }
 
-/// Runs a program that prints the URL of an authorization request, and signs a user in there. Returns what it prints, and whether it
-/// succeeds.
+/// Runs a program that prints the URL of an authorization request, and signs a user in there. Returns what it prints, and whether
+/// it succeeds.
 pub(super) fn run(mut command: Command, deliver: Deliver, received: &Transcript) -> (String, bool) {
     let mut child = command
         .stdin(Stdio::piped())
