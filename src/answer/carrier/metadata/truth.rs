@@ -34,19 +34,24 @@ pub(crate) struct Issuer {
     pub in_responses: bool,
 }
 
-/// The members that are an endpoint of the gate, each with its configured paths. A member without a configured path is removed:
-/// the gate does not serve it.
+/// The members that are an endpoint of the gate, each with its configured paths.
 fn own_endpoints(endpoints: &Endpoints) -> [(&'static str, &[String]); 3] {
     [
         ("authorization_endpoint", &endpoints.authorization),
         ("token_endpoint", &endpoints.token),
-        // The gate refuses pushed requests.
-        ("pushed_authorization_request_endpoint", &[]),
+        (REGISTRATION, &endpoints.registration),
     ]
 }
 
-/// Further members that are removed. Signed metadata would contradict the rewritten members.
-const UNTRUE: [&str; 2] = ["require_pushed_authorization_requests", "signed_metadata"];
+/// RFC 7591.
+pub(super) const REGISTRATION: &str = "registration_endpoint";
+
+/// Members that are removed: the gate refuses pushed requests, and signed metadata would contradict the rewritten members.
+const UNTRUE: [&str; 3] = [
+    "pushed_authorization_request_endpoint",
+    "require_pushed_authorization_requests",
+    "signed_metadata",
+];
 
 /// The rewritten document. `None`: it is not server metadata (not a JSON object, duplicate members, no endpoints) and stays
 /// unchanged.
@@ -69,9 +74,6 @@ pub(super) fn rewritten(document: &[u8], truth: Truth<'_>) -> Option<(Map<String
     };
     if !object.contains_key("authorization_endpoint") && !object.contains_key("token_endpoint") {
         return None;
-    }
-    for name in UNTRUE {
-        object.shift_remove(name);
     }
     truthful_endpoints(&mut object, truth);
     if let Some(Value::Object(aliases)) = object.get_mut("mtls_endpoint_aliases") {
@@ -130,16 +132,19 @@ fn retain(object: &mut Map<String, Value>, list: &str, passes: &dyn Fn(&str) -> 
 }
 
 fn truthful_endpoints(object: &mut Map<String, Value>, truth: Truth<'_>) {
+    object.retain(|name, _| !UNTRUE.contains(&name.as_str()));
     let own = own_endpoints(truth.endpoints);
-    object.retain(|name, _| {
-        own.iter()
-            .all(|(own, paths)| own != name || !paths.is_empty())
-    });
+    let paths = |name: &str| {
+        let found = own.iter().find(|(own, _)| *own == name);
+        found
+            .map(|(_, paths)| *paths)
+            .filter(|paths| !paths.is_empty())
+    };
     for (name, value) in object.iter_mut() {
         let Value::String(url) = value else { continue };
-        match own.iter().find(|(own, _)| own == name) {
+        match paths(name) {
             _ if name == "issuer" => {}
-            Some((_, paths)) => *url = endpoint(url, paths, truth),
+            Some(paths) => *url = endpoint(url, paths, truth),
             None => public_url(url, truth),
         }
     }
