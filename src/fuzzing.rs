@@ -6,6 +6,8 @@
     reason = "a violated invariant must end the run"
 )]
 
+mod documents;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
 use url::Url;
@@ -14,7 +16,7 @@ use crate::answer::carrier::detect::{self, Credential};
 use crate::answer::carrier::form_post::FormPost;
 use crate::answer::carrier::html::{Token, tokens};
 use crate::answer::carrier::location::{Location, is_token_response};
-use crate::answer::carrier::{Carrier, Replacement, carriers, jarm, metadata, refresh};
+use crate::answer::carrier::{Carrier, Replacement, carriers, jarm, refresh};
 use crate::flow::submission::{Part, Sign, Towards};
 use crate::flow::{
     BoundCode, Candidate, ClientState, CodeLengths, Handle, HandleKey, LengthsSeen,
@@ -22,11 +24,7 @@ use crate::flow::{
 };
 use crate::oauth::params::set::UNRESERVED;
 use crate::oauth::params::{append_pair, encode_into};
-use crate::oauth::{
-    AuthorizationCode, ClientIdentity, CodeKind, Edit, Params, ResponseMode, TokenRequest, json,
-};
-use crate::policy::Rule;
-use crate::route::Endpoints;
+use crate::oauth::{AuthorizationCode, ClientIdentity, CodeKind, Edit, Params, TokenRequest};
 use crate::route::fold::Readings;
 use crate::spelling::shortcuts::{
     has_any, has_run, is_plain_name, is_plain_path, is_quiet, may_be_answer, may_be_ascii,
@@ -36,6 +34,8 @@ use crate::spelling::shortcuts::{
 use crate::spelling::{Twins, any_layer};
 use crate::store::{SealKeys, Sealer};
 use crate::suspicion::{self, Kind, Look, names, words};
+
+pub use documents::metadata_document;
 
 const PAIRS: usize = 64;
 
@@ -162,6 +162,19 @@ pub fn location(input: &[u8]) {
     let after = Location::new(rewritten.bytes());
     let again = after.read((&key).into());
     assert!(again.handles.is_empty());
+    let with_issuer = location.rewrite(Replacement {
+        handle: &handle,
+        state: &state,
+        code: replaced,
+        without: &[],
+        issuer: Some("https://gate.example"),
+    });
+    let issuer = Location::new(with_issuer.bytes())
+        .read((&key).into())
+        .issuer;
+    if carried.issuer.is_none() && with_issuer != rewritten {
+        assert_eq!(issuer.as_deref(), Some("https://gate.example"));
+    }
     assert_eq!(again.codes.is_empty(), carried.codes.is_empty());
     assert_eq!(after.target(), location.target());
 }
@@ -372,40 +385,6 @@ fn in_base64(input: &[u8]) {
     for encoded in [STANDARD.encode(input), URL_SAFE.encode(input)] {
         let run = encoded.trim_end_matches('=').as_bytes();
         assert!(may_be_ascii(run, ascii), "{before:?}");
-    }
-}
-
-/// Metadata: the output is JSON that announces S256 and contains no endpoint at the upstream's own origin.
-pub fn metadata_document(input: &[u8]) {
-    let endpoints = Endpoints {
-        authorization: vec!["/authorize".to_owned()],
-        token: vec!["/token".to_owned()],
-        query: vec!["p".to_owned()],
-        ..Endpoints::default()
-    };
-    let rule = Rule {
-        response_modes: vec![ResponseMode::Query],
-        ..Rule::default()
-    };
-    let truth = metadata::Truth {
-        public_origin: "https://gate.example",
-        upstream_origin: "http://upstream.internal:9000",
-        endpoints: &endpoints,
-        rule: &rule,
-    };
-    let Some((document, _)) = metadata::rewrite(input, truth) else {
-        return;
-    };
-    let value = json::parse(&document).expect("rewritten metadata is JSON");
-    assert_eq!(
-        value.get("code_challenge_methods_supported"),
-        Some(&serde_json::json!(["S256"]))
-    );
-    for (name, value) in value.as_object().into_iter().flatten() {
-        let own = value
-            .as_str()
-            .is_some_and(|url| url.starts_with("http://upstream.internal:9000/"));
-        assert!(!own || name == "issuer", "{name} bypasses the gate");
     }
 }
 

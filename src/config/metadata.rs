@@ -127,7 +127,11 @@ fn own_issuer(
         let label = "clients would look for its metadata elsewhere (RFC 8414 section 3.3)";
         let help = "write an issuer with the scheme, host and port of public_url, or correct that";
         let problem = Problem::error(table.at("issuer"), message, label, help);
-        table.push(problem.and_at(server.upstream.at("public_url"), "clients are here"));
+        table.push(if server.upstream.has("public_url") {
+            problem.and_at(server.upstream.at("public_url"), "clients are here")
+        } else {
+            problem
+        });
         return None;
     };
     if !path.is_empty()

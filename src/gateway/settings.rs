@@ -51,9 +51,9 @@ pub struct Synthesis {
 }
 
 impl Settings {
-    /// Whether the gate adds `iss` (RFC 9207) to every answer with a code or an error, so that metadata may promise it. This must not
-    /// depend on what a process has learned, because its replicas and successors have to keep the promise. So the issuer has to be
-    /// configured, and all answers have to be rewritten.
+    /// Whether the gate adds `iss` (RFC 9207) to every answer with a code or an error, so that metadata may promise it. This must
+    /// not depend on what a process has learned, because its replicas and successors have to keep the promise. So the issuer has
+    /// to be configured, and all answers have to be rewritten.
     pub fn adds_issuer(&self) -> bool {
         let is_off = |rule: &Rule| rule.mode == Mode::Off;
         let mut clients = self.rules.clients();

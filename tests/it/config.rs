@@ -46,6 +46,7 @@ diagnostics! {
     syntax
     missing
     later
+    metadata
     lax_exception
     overlapping
     bad_url

@@ -1,5 +1,5 @@
-"""The MCP Python SDK as a client. It prints the URL at which the user signs in, reads the URL of the authorization response from
-standard input, and then calls the tool. The last line is its result in JSON.
+"""The MCP Python SDK as a client. It prints the URL at which the user signs in, reads the URL of the authorization response
+from standard input, and then calls the tool. The last line is its result in JSON.
 
 Arguments: the URL of the MCP server, the client, its redirect URI.
 """

@@ -1,7 +1,7 @@
-// The MCP TypeScript SDK as a client. It prints the URL at which the user signs in, reads the URL of the authorization response from
-// standard input, and then calls the tool. The last line is its result in JSON.
+// The MCP TypeScript SDK as a client. It prints the URL at which the user signs in, reads the URL of the authorization response
+// from standard input, and then calls the tool. The last line is its result in JSON.
 //
-// Arguments: the URL of the MCP server, the client, its redirect URI.
+// Arguments: the URL of the MCP server, the client, its redirect URI. A client without a name registers itself.
 import { createInterface } from 'node:readline/promises';
 import { Client } from '@modelcontextprotocol/sdk/client/index.js';
 import { StreamableHTTPClientTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js';
@@ -13,7 +13,8 @@ const kept = {};
 const provider = {
   redirectUrl,
   clientMetadata: { client_name: 'test', redirect_uris: [redirectUrl], token_endpoint_auth_method: 'none' },
-  clientInformation: () => ({ client_id: clientId }),
+  clientInformation: () => kept.registration ?? (clientId ? { client_id: clientId } : undefined),
+  saveClientInformation: (registration) => { kept.registration = registration; },
   state: () => 'a state of the client',
   tokens: () => kept.tokens,
   saveTokens: (tokens) => { kept.tokens = tokens; },
@@ -39,5 +40,5 @@ if (error) {
   if (error) throw error;
 }
 const { content } = await client.callTool({ name: 'token', arguments: {} });
-console.log(JSON.stringify({ ok: true, token: content[0].text }));
+console.log(JSON.stringify({ ok: true, token: content[0].text, registration: kept.registration }));
 process.exit();

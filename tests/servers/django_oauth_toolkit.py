@@ -1,5 +1,5 @@
 """django-oauth-toolkit as a project in one file, with Django's login view and the toolkit's pages and endpoints; PKCE is off.
-With OPENID=off in the environment it is a plain OAuth 2.0 server.
+With OPENID=off in the environment it is a plain OAuth 2.0 server, at which anyone may register a client.
 
 Its particular behaviour: a login page with a CSRF token; consent is posted to the authorization path including its query, with empty
 PKCE fields; it accepts multipart, repeated parameters and `//token`; after the login it does not continue if the authorization URL is
@@ -13,6 +13,8 @@ import django
 from django_site import configure, serve
 from fixture import leave_with_the_test_process, redirect_uris, signing_key
 
+openid = os.environ.get("OPENID") != "off"
+
 LOGIN_PAGE = """<!doctype html><title>Sign in</title>
 <form method="post">{% csrf_token %}{{ form.as_p }}<input type="hidden" name="next" value="{{ next }}">
 <input type="submit" value="Log in"></form>"""
@@ -23,7 +25,9 @@ configure(
     templates={"registration/login.html": LOGIN_PAGE},
     OAUTH2_PROVIDER={
         "ALLOWED_REDIRECT_URI_SCHEMES": ["http"],
-        "OIDC_ENABLED": os.environ.get("OPENID") != "off",
+        "DCR_ENABLED": not openid,
+        "DCR_REGISTRATION_PERMISSION_CLASSES": ("oauth2_provider.dcr.AllowAllDCRPermission",),
+        "OIDC_ENABLED": openid,
         "OIDC_RSA_PRIVATE_KEY": signing_key(),
         "PKCE_REQUIRED": False,
         "REQUEST_APPROVAL_PROMPT": "force",
@@ -50,7 +54,7 @@ def populate():
     User.objects.create_user("alice", password="pass")
     for client_id, client_type, secret in (("pub", "public", ""), ("conf", "confidential", "sekrit")):
         Application.objects.create(
-            algorithm="RS256" if os.environ.get("OPENID") != "off" else "",
+            algorithm="RS256" if openid else "",
             authorization_grant_type="authorization-code",
             client_id=client_id,
             client_secret=secret,

@@ -354,7 +354,7 @@ impl Carrier for FormPost<'_> {
     fn rewrite(&self, replacement: Replacement<'_>) -> Rewritten {
         let page = self.page;
         let mut out = Vec::with_capacity(page.len() + 64);
-        let mut copied = 0;
+        let (mut copied, mut has_issuer) = (0, false);
         for field in &self.fields {
             let Some(span) = &field.written else {
                 continue;
@@ -368,7 +368,9 @@ impl Carrier for FormPost<'_> {
             out.extend_from_slice(page.get(copied..edited.start).unwrap_or_default());
             out.extend_from_slice(text.as_bytes());
             copied = edited.end;
-            if let Some(issuer) = replacement.issuer_beside(&field.name, &field.value) {
+            let issuer = replacement.issuer_beside(&field.name, &field.value);
+            if let Some(issuer) = issuer.filter(|_| !has_issuer) {
+                has_issuer = true;
                 out.extend_from_slice(page.get(copied..span.tag.end).unwrap_or_default());
                 let field = format!(
                     "<input type=\"hidden\" name=\"iss\" value={}>",

@@ -78,8 +78,8 @@ pub(super) async fn answer(
     Ok(readable(reply::document(document, MAX_AGE)))
 }
 
-/// Whether the answer means that there is no document. A failing or overloaded server may have one, and so may one that redirects to
-/// another path of metadata. Other redirects lead to a login page.
+/// Whether the answer means that there is no document. A failing or overloaded server may have one, and so may one that redirects
+/// to another path of metadata. Other redirects lead to a login page.
 fn is_none(response: &Response<Body>) -> bool {
     let status = response.status();
     let is_later = [

@@ -41,7 +41,16 @@ fn the_resource_reaches_the_server_in_both_requests() {
 /// A registration names grants, response types and redirect URIs, which must not look like a request for a token.
 #[test]
 fn a_registration_passes_and_is_managed_at_the_gate() {
-    let rig = rig();
+    for pkce in ["codes = \"handle\"", "codes = \"upstream\""] {
+        registers(&Rig::with(Config {
+            endpoints: "registration = [\"/register\"]",
+            pkce,
+            ..Config::default()
+        }));
+    }
+}
+
+fn registers(rig: &Rig) {
     let own = rig.upstream.url();
     let asked = json!({
         "client_name": "Inspector",

@@ -247,11 +247,8 @@ fn an_issuer_with_a_path_has_its_document_in_both_places_whatever_the_prefix_is(
         expected["authorization_response_iss_parameter_supported"] = true.into();
         for path in [format!("{OAUTH}/tenant"), format!("/tenant{OAUTH}")] {
             assert_synthesized(&rig.get(&path), &expected);
-            assert_eq!(
-                rig.upstream.requests_to(&path).len(),
-                1,
-                "the server was asked first"
-            );
+            let asked = rig.upstream.requests_to(&path);
+            assert!(!asked.is_empty(), "the server was asked first");
         }
         // The root is that of another issuer.
         let root = rig.get(OAUTH);

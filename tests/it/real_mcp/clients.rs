@@ -27,25 +27,22 @@ impl Resource {
     }
 }
 
-/// The token that the tool was called with.
-fn token(text: &str) -> String {
-    let line = text.lines().rfind(|line| line.starts_with('{'));
-    let result: Value = serde_json::from_str(line.unwrap_or_default())
-        .unwrap_or_else(|error| panic!("{error}: {text}"));
-    assert_eq!(result["ok"], true, "{text}");
-    result["token"].as_str().expect("a token").to_owned()
-}
-
+/// Signs in as that client. The last line that the program prints.
 #[track_caller]
-fn signs_in(target: &'static Target, path: &str) {
+fn signs_in_as(client: &str, target: &'static Target, path: &str) -> Value {
     let scene = Scene::gated(target);
     let resource = Resource::start(&scene.issuer());
     let redirect_uri = scene.ports.conformance();
     let mut command = program(path);
-    command.args([resource.url.as_str(), "pub", &redirect_uri]);
+    command.args([resource.url.as_str(), client, &redirect_uri]);
     let (text, is_good) = scene.run(command, Deliver::ToItsInput);
     assert!(is_good, "{text}");
-    assert!(!token(&text).is_empty(), "{text}");
+    let line = text.lines().rfind(|line| line.starts_with('{'));
+    let result: Value = serde_json::from_str(line.unwrap_or_default())
+        .unwrap_or_else(|error| panic!("{error}: {text}"));
+    assert_eq!(result["ok"], true, "{text}");
+    let token = result["token"].as_str().expect("a token");
+    assert!(!token.is_empty(), "the tool was called with it");
     let ledger = scene.ledger();
     assert_eq!(ledger.answers(), [200]);
     let sent = &ledger.redemptions()[0].body;
@@ -53,6 +50,20 @@ fn signs_in(target: &'static Target, path: &str) {
         sent.contains("resource="),
         "the token is for this resource: {sent}"
     );
+    result
+}
+
+#[track_caller]
+fn signs_in(target: &'static Target, path: &str) {
+    signs_in_as("pub", target, path);
+}
+
+/// The server's metadata, which the gate found at the other path, names the registration endpoint.
+#[test]
+fn a_client_registers_itself_through_the_gate() {
+    let result = signs_in_as("", &DJANGO_OAUTH_TOOLKIT, "mcp/typescript_sdk.mjs");
+    let id = &result["registration"]["client_id"];
+    assert!(id.as_str().is_some_and(|id| !id.is_empty()), "{result}");
 }
 
 #[test]

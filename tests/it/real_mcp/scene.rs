@@ -21,6 +21,8 @@ pub(super) struct Target {
     pub(super) variables: &'static [(&'static str, &'static str)],
     pub(super) authorization: &'static str,
     pub(super) token: &'static str,
+    /// Of dynamic client registration.
+    pub(super) registration: &'static [&'static str],
     /// The path of its issuer.
     pub(super) issuer_path: &'static str,
 }
@@ -31,6 +33,7 @@ pub(super) const OAUTH2_SERVER: Target = Target {
     variables: &[],
     authorization: "/oauth/authorize",
     token: "/oauth/token",
+    registration: &[],
     issuer_path: "",
 };
 
@@ -40,6 +43,7 @@ pub(super) const OAUTH2_MOCK_SERVER: Target = Target {
     variables: &[],
     authorization: "/authorize",
     token: "/token",
+    registration: &[],
     issuer_path: "",
 };
 
@@ -49,6 +53,7 @@ pub(super) const DJANGO_OAUTH_TOOLKIT: Target = Target {
     variables: &[("OPENID", "off")],
     authorization: "/o/authorize/",
     token: "/o/token/",
+    registration: &["/o/register/"],
     issuer_path: "/o",
 };
 
@@ -161,8 +166,8 @@ impl Scene {
     }
 }
 
-/// Runs a program that prints the URL of an authorization request, and signs a user in there. Returns what it prints, and whether it
-/// succeeds.
+/// Runs a program that prints the URL of an authorization request, and signs a user in there. Returns what it prints, and whether
+/// it succeeds.
 pub(super) fn run(mut command: Command, deliver: Deliver, received: &Transcript) -> (String, bool) {
     let mut child = command
         .stdin(Stdio::piped())
@@ -264,6 +269,7 @@ fn config(target: &Target, server: &str, port: u16) -> String {
     let Target {
         authorization,
         token,
+        registration,
         issuer_path,
         ..
     } = target;
@@ -282,6 +288,7 @@ public_url = "http://127.0.0.1:{port}"
 [upstream.endpoints]
 authorization = ["{authorization}"]
 token = ["{token}"]
+registration = {registration:?}
 
 [upstream.metadata]
 synthesize = true

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use super::truth::{ISSUER_IN_RESPONSES, Issuer, Truth, rewritten};
+use super::truth::{ISSUER_IN_RESPONSES, Issuer, REGISTRATION, Truth, rewritten};
 use crate::oauth::{ResponseMode, ResponseType};
 
 /// What the document says about the server, beside [`Truth`].
@@ -30,6 +30,9 @@ pub(crate) fn derived(
     if !object.contains_key(RESPONSE_TYPES) {
         object.insert(RESPONSE_TYPES.to_owned(), response_types(truth));
     }
+    if let Some(registration) = endpoint(&truth.endpoints.registration, truth) {
+        object.entry(REGISTRATION).or_insert(registration);
+    }
     if promise.adds_issuer && issuer.issuer.as_deref() == Some(promise.issuer) {
         object.insert(ISSUER_IN_RESPONSES.to_owned(), Value::Bool(true));
         issuer.in_responses = true;
@@ -39,17 +42,14 @@ pub(crate) fn derived(
 
 /// The document, written from the configuration. `None`: it cannot be written, which does not happen.
 pub(crate) fn synthesized(truth: Truth<'_>, promise: Promise<'_>) -> Option<(Vec<u8>, Issuer)> {
-    let endpoint = |paths: &[String]| {
-        let path = paths.first()?;
-        Some(Value::String(format!("{}{path}", truth.public_origin)))
-    };
     let endpoints = truth.endpoints;
+    let endpoint = |paths: &[String]| endpoint(paths, truth);
     let grants = grants(truth);
     let members = [
         ("issuer", Some(promise.issuer.into())),
         ("authorization_endpoint", endpoint(&endpoints.authorization)),
         ("token_endpoint", endpoint(&endpoints.token)),
-        ("registration_endpoint", endpoint(&endpoints.registration)),
+        (REGISTRATION, endpoint(&endpoints.registration)),
         (RESPONSE_TYPES, Some(response_types(truth))),
         ("response_modes_supported", Some(response_modes(truth))),
         ("grant_types_supported", Some(grants.into())),
@@ -75,6 +75,12 @@ pub(crate) fn synthesized(truth: Truth<'_>, promise: Promise<'_>) -> Option<(Vec
         in_responses: promise.adds_issuer,
     };
     Some((serde_json::to_vec(&object).ok()?, issuer))
+}
+
+/// The public URL of an endpoint. `None`: it is not configured.
+fn endpoint(paths: &[String], truth: Truth<'_>) -> Option<Value> {
+    let path = paths.first()?;
+    Some(Value::String(format!("{}{path}", truth.public_origin)))
 }
 
 const RESPONSE_TYPES: &str = "response_types_supported";
@@ -237,6 +243,27 @@ mod tests {
         assert_eq!(document, expected);
         assert_eq!(issuer.issuer.as_deref(), Some(PROMISE.issuer));
         assert!(derive("{}", PROMISE).is_none());
+    }
+
+    #[test]
+    fn a_configured_registration_endpoint_is_named_where_the_source_does_not() {
+        let endpoints = Endpoints {
+            registration: vec!["/register".to_owned()],
+            ..endpoints()
+        };
+        let rule = Rule::default();
+        for (more, expected) in [
+            ("", "https://login.example/register"),
+            (
+                r#","registration_endpoint":"https://internal/dcr""#,
+                "https://login.example/register",
+            ),
+        ] {
+            let openid = format!(r#"{{"token_endpoint":"x"{more}}}"#);
+            let (document, _) =
+                derived(openid.as_bytes(), truth(&endpoints, &rule), PROMISE).unwrap();
+            assert_eq!(json::parse(&document).unwrap()[REGISTRATION], expected);
+        }
     }
 
     #[test]

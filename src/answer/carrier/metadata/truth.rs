@@ -34,20 +34,26 @@ pub(crate) struct Issuer {
     pub in_responses: bool,
 }
 
-/// The members that are an endpoint of the gate, each with its configured paths. A member without a configured path is removed:
-/// the gate does not serve it.
-fn own_endpoints(endpoints: &Endpoints) -> [(&'static str, &[String]); 3] {
+/// The members that are an endpoint of the gate, each with its configured paths.
+fn own_endpoints(endpoints: &Endpoints) -> [(&'static str, &[String]); 4] {
     [
         ("authorization_endpoint", &endpoints.authorization),
         ("token_endpoint", &endpoints.token),
-        (
-            "pushed_authorization_request_endpoint",
-            &endpoints.pushed_authorization_request,
-        ),
+        (PUSHED[0], &endpoints.pushed_authorization_request),
+        (REGISTRATION, &endpoints.registration),
     ]
 }
 
-/// Further members that are removed. Signed metadata would contradict the rewritten members.
+/// RFC 7591.
+pub(super) const REGISTRATION: &str = "registration_endpoint";
+
+/// RFC 9126 section 5. Removed unless the gate has the endpoint.
+const PUSHED: [&str; 2] = [
+    "pushed_authorization_request_endpoint",
+    "require_pushed_authorization_requests",
+];
+
+/// Members that are removed: signed metadata would contradict the rewritten members.
 const UNTRUE: [&str; 1] = ["signed_metadata"];
 
 /// The rewritten document. `None`: it is not server metadata (not a JSON object, duplicate members, no endpoints) and stays
@@ -71,12 +77,6 @@ pub(super) fn rewritten(document: &[u8], truth: Truth<'_>) -> Option<(Map<String
     };
     if !object.contains_key("authorization_endpoint") && !object.contains_key("token_endpoint") {
         return None;
-    }
-    for name in UNTRUE {
-        object.shift_remove(name);
-    }
-    if truth.endpoints.pushed_authorization_request.is_empty() {
-        object.shift_remove("require_pushed_authorization_requests");
     }
     truthful_endpoints(&mut object, truth);
     if let Some(Value::Object(aliases)) = object.get_mut("mtls_endpoint_aliases") {
@@ -138,16 +138,21 @@ fn retain(object: &mut Map<String, Value>, list: &str, passes: &dyn Fn(&str) -> 
 }
 
 fn truthful_endpoints(object: &mut Map<String, Value>, truth: Truth<'_>) {
+    let pushes = !truth.endpoints.pushed_authorization_request.is_empty();
+    let is_untrue = |name: &str| UNTRUE.contains(&name) || !pushes && PUSHED.contains(&name);
+    object.retain(|name, _| !is_untrue(name));
     let own = own_endpoints(truth.endpoints);
-    object.retain(|name, _| {
-        own.iter()
-            .all(|(own, paths)| own != name || !paths.is_empty())
-    });
+    let paths = |name: &str| {
+        let found = own.iter().find(|(own, _)| *own == name);
+        found
+            .map(|(_, paths)| *paths)
+            .filter(|paths| !paths.is_empty())
+    };
     for (name, value) in object.iter_mut() {
         let Value::String(url) = value else { continue };
-        match own.iter().find(|(own, _)| own == name) {
+        match paths(name) {
             _ if name == "issuer" => {}
-            Some((_, paths)) => *url = endpoint(url, paths, truth),
+            Some(paths) => *url = endpoint(url, paths, truth),
             None => public_url(url, truth),
         }
     }

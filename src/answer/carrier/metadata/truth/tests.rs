@@ -66,7 +66,8 @@ fn endpoints_and_methods_are_rewritten_and_the_rest_stays() {
         "token_endpoint":"http://127.0.0.1:9000//v2/token","jwks_uri":"http://127.0.0.1:9000/jwks?x=1",
         "userinfo_endpoint":"https://elsewhere.example/me","code_challenge_methods_supported":["plain","S256"],
         "pushed_authorization_request_endpoint":"http://127.0.0.1:9000/par","scopes_supported":["a",1.5],
-        "mtls_endpoint_aliases":{"token_endpoint":"https://mtls.internal/oauth/token"},"signed_metadata":"x.y.z"}"#,
+        "mtls_endpoint_aliases":{"token_endpoint":"https://mtls.internal/oauth/token",
+        "pushed_authorization_request_endpoint":"https://mtls.internal/par"},"signed_metadata":"x.y.z"}"#,
     );
     assert_eq!(
         value.unwrap().to_string(),
