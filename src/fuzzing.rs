@@ -7,6 +7,7 @@
 )]
 
 mod documents;
+mod json_member;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -36,6 +37,7 @@ use crate::store::{SealKeys, Sealer};
 use crate::suspicion::{self, Kind, Look, names, words};
 
 pub use documents::metadata_document;
+pub use json_member::json_member;
 
 const PAIRS: usize = 64;
 
@@ -107,7 +109,7 @@ pub fn authorization_request(input: &[u8]) {
     }
 }
 
-/// A token request: it is a redemption if and only if it has exactly one code.
+/// A token request: it is a redemption if and only if it has exactly one code, of whatever kind.
 pub fn token_body(input: &[u8]) {
     let Ok(params) = Params::parse(input, PAIRS) else {
         return;
@@ -115,14 +117,18 @@ pub fn token_body(input: &[u8]) {
     let Ok(request) = TokenRequest::parse(&params, None) else {
         return;
     };
-    let codes = params
-        .all("code")
-        .filter(|pair| !pair.value().is_empty())
-        .count();
-    assert_eq!(
-        codes,
-        usize::from(matches!(request, TokenRequest::Redemption(_)))
-    );
+    let is_redemption = |request: &TokenRequest<'_>| matches!(request, TokenRequest::Redemption(_));
+    let count = |name| {
+        params
+            .all(name)
+            .filter(|pair| !pair.value().is_empty())
+            .count()
+    };
+    assert_eq!(count("code"), usize::from(is_redemption(&request)));
+    if let Ok(request) = TokenRequest::parse_with_device(&params, None) {
+        let codes = count("code") + count("device_code");
+        assert_eq!(codes, usize::from(is_redemption(&request)));
+    }
     assert!(params.all("code_verifier").count() <= 1);
 }
 
@@ -393,7 +399,7 @@ pub fn handle(input: &[u8]) {
     let Ok(text) = std::str::from_utf8(input) else {
         return;
     };
-    for purpose in [Purpose::State, Purpose::Code] {
+    for purpose in [Purpose::State, Purpose::Code, Purpose::Device] {
         if let Some(found) = key().recognise(purpose, text) {
             assert_eq!(found.expose(), text);
         }
@@ -455,7 +461,7 @@ pub fn config_file(input: &[u8]) {
 pub type Target = fn(&[u8]);
 
 /// All targets by name, for `fuzz/` and for the replay.
-pub const TARGETS: [(&str, Target); 13] = [
+pub const TARGETS: [(&str, Target); 14] = [
     ("params", params),
     ("authorization_request", authorization_request),
     ("token_body", token_body),
@@ -463,6 +469,7 @@ pub const TARGETS: [(&str, Target); 13] = [
     ("location", location),
     ("form_post_page", form_post_page),
     ("metadata_document", metadata_document),
+    ("json_member", json_member),
     ("handle", handle),
     ("sealed", sealed),
     ("suspicion", suspicion),

@@ -23,6 +23,10 @@
 //!    releases the code for another attempt if the request was certainly not sent, or if the answer shows that the upstream did
 //!    not redeem it (a missing DPoP nonce, for example). After a correct verifier it does so ten times at most.
 //!
+//! Two endpoints give a code to the client itself, in JSON, so that steps 1 and 3 are one exchange (`gateway/direct.rs`): for
+//! devices (`gateway/device.rs`), whose code is of another kind ([`oauth::CodeKind`]), and for first-party apps
+//! (`gateway/challenge.rs`).
+//!
 //! With `codes = "upstream"` the gate replaces nothing. It then finds its records by digests of the state and of the code
 //! (`gateway/authorize/correlated.rs`).
 //!

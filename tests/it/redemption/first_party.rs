@@ -311,6 +311,38 @@ fn an_answer_whose_code_cannot_be_replaced_is_refused() {
     }
 }
 
+/// A stolen code of the server comes back in the answer to an attacker's own sign-in.
+#[test]
+fn a_stolen_code_is_not_bound_to_another_sign_in() {
+    for codes in ["handle", "upstream"] {
+        let rig = rig(&format!("codes = \"{codes}\"")).unguarded();
+        let (victim, attacker) = (App::new(&rig), App::new(&rig));
+        victim.issues(&rig);
+        let code = code_in(&challenge(&rig, &victim.first()));
+        // By mistake, the server gives the attacker the code of the victim.
+        victim.issues(&rig);
+        let response = challenge(&rig, &attacker.first());
+        assert_eq!(response.status, 502, "{codes}: {response}");
+        // Or it repeats a code from the request, which the gate does not know yet.
+        let fresh = App::new(&rig);
+        fresh.issues(&rig);
+        let response = challenge(&rig, &attacker.first().with("echo", &fresh.own));
+        assert_eq!(response.status, 502, "{codes}: {response}");
+        for code in [&code, &victim.own, &fresh.own] {
+            assert_refused(&rig.token(&attacker.redemption(code)), "invalid_grant");
+        }
+        // The state of a sign-in in a browser is no `auth_session`.
+        let entry = match codes {
+            "handle" => crate::support::rig::handle_of(&rig.entry(&rig.authorization())),
+            _ => rig.authorization().state().unwrap_or_default().to_owned(),
+        };
+        let stolen = attacker.next().with("auth_session", &entry);
+        assert_refused(&challenge(&rig, &stolen), "invalid_request");
+        assert_eq!(rig.forwarded(), 0, "{codes}");
+        assert_token(&rig.token(&victim.redemption(&code)));
+    }
+}
+
 #[test]
 fn an_app_gets_the_servers_own_code_where_codes_travel() {
     let rig = rig("codes = \"upstream\"").unguarded();

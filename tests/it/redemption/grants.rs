@@ -175,6 +175,8 @@ fn a_code_makes_a_request_with_any_grant_a_redemption() {
     for grant in [
         "openid",
         "authorization_code ",
+        "hybrid_auth_code",
+        "interaction_code",
         "refresh_token",
         "client_credentials",
         "",
@@ -190,6 +192,42 @@ fn a_code_makes_a_request_with_any_grant_a_redemption() {
         assert_eq!(rig.forwarded(), before);
         rig.vouch(&authorization);
         assert_token(&rig.token(&request));
+        let sent = rig.upstream.requests_to("/token").remove(before).form();
+        assert_eq!(sent.get("grant_type"), Some(grant));
+        assert_refused(&rig.token(&request), "invalid_grant");
+    }
+}
+
+/// Salesforce's hybrid web server flow.
+#[test]
+fn a_grant_of_a_vendor_that_carries_a_code_can_be_the_only_one() {
+    for codes in ["handle", "upstream"] {
+        let grants = "grants = [\"hybrid_auth_code\"]";
+        let rig = Rig::pkce(&format!("codes = \"{codes}\"\n{grants}")).unguarded();
+        let authorization = rig.authorization();
+        let code = rig.code_for(&authorization);
+        let usual = authorization.redemption(&code);
+        assert_refused(&rig.token(&usual), "unsupported_grant_type");
+        let hybrid = usual.with("grant_type", "hybrid_auth_code");
+        for wrong in [
+            hybrid.clone().without("code_verifier"),
+            hybrid
+                .clone()
+                .with("code_verifier", &rig.authorization().verifier),
+            hybrid.clone().with("client_id", "other"),
+        ] {
+            assert_refused(&rig.token(&wrong), "invalid_grant");
+        }
+        assert_eq!(rig.forwarded(), 0, "{codes}");
+        rig.vouch(&authorization);
+        assert_token(&rig.token(&hybrid));
+        assert_refused(&rig.token(&hybrid), "invalid_grant");
+        assert_eq!(rig.forwarded(), 1, "{codes}");
+        assert!(
+            rig.upstream
+                .redemptions_without_verified_verifier()
+                .is_empty()
+        );
     }
 }
 
