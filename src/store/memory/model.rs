@@ -53,6 +53,7 @@ fn request(challenge: u8) -> PendingAuthorization {
         }
         .into(),
         challenge: Some(CodeChallenge::S256([challenge; 32])),
+        own: None,
         state: ClientState::Absent,
         browser: None,
     }
