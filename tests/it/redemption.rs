@@ -3,6 +3,7 @@
 
 mod applications;
 mod browsers;
+mod cells;
 mod client;
 mod codes;
 mod continuation;

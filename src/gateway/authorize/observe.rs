@@ -2,8 +2,8 @@
 
 use http::{Method, Response};
 
-use crate::flow::Submission;
 use crate::flow::submission::Part;
+use crate::flow::{Key, Submission};
 use crate::policy::Violation;
 
 use super::correlated::Correlated;
@@ -15,17 +15,21 @@ use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
 use crate::gateway::{bind, elsewhere};
 use crate::http::body::Body;
+use crate::oauth::Digest;
 
 /// Judges and logs a request, and forwards it unchanged.
 pub(in crate::gateway) async fn observe(
     exchange: &Exchange<'_>,
     mut request: Received,
 ) -> Response<Body> {
-    if !exchange.rules().all_off() {
-        watch(exchange, &mut request).await;
-    }
+    let begun = if exchange.rules().all_off() {
+        None
+    } else {
+        watch(exchange, &mut request).await
+    };
     let asked = bind::Asked {
         sent: Box::new(request.sent()),
+        begun: begun.map(Key::from),
         at_authorization: true,
         ..bind::Asked::default()
     };
@@ -33,20 +37,24 @@ pub(in crate::gateway) async fn observe(
     bind::deliver(exchange, asked, sent).await
 }
 
-/// The observing half of [`observe`].
-async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
+/// The observing half of [`observe`]. Returns the key of the sign-in that the request began or continues.
+async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Digest> {
     if !is_method(request) {
-        return record(exchange, request, unknown_method());
+        record(exchange, request, unknown_method());
+        return None;
     }
     let form = match form(exchange, request).await {
         Ok(Form::Urlencoded(form)) => Some(form),
         Ok(Form::Json(form)) => Some(form.into()),
         // A login form.
         Ok(Form::None | Form::Multipart) => None,
-        Err((violation, _)) => return record(exchange, request, violation),
+        Err((violation, _)) => {
+            record(exchange, request, violation);
+            return None;
+        }
     };
     if elsewhere::guard(exchange, request).await.is_some() {
-        return;
+        return None;
     }
     let object;
     let query = request.query().to_owned();
@@ -56,9 +64,12 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
         Ok((submission, part))
     });
     let (submission, part) = match read {
-        Ok((_, None)) => return,
+        Ok((_, None)) => return None,
         Ok((submission, Some(part))) => (submission, part),
-        Err(doubt) => return record(exchange, request, doubt.into()),
+        Err(doubt) => {
+            record(exchange, request, doubt.into());
+            return None;
+        }
     };
     let read = match unwrapped(exchange, &submission, part, None) {
         Ok(None) => Ok((submission, part)),
@@ -70,21 +81,31 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) {
     };
     let (submission, part) = match read {
         Ok(read) => read,
-        Err(doubt) => return record(exchange, request, doubt.into()),
+        Err(doubt) => {
+            record(exchange, request, doubt.into());
+            return None;
+        }
     };
     match Fresh::read(exchange, &submission, part) {
-        Ok(fresh) if is_pushed(exchange, &fresh) => pushed::watch(exchange, &fresh).await,
+        Ok(fresh) if is_pushed(exchange, &fresh) => {
+            pushed::watch(exchange, &fresh).await;
+            None
+        }
         Ok(fresh) => {
             let judged = fresh.judge();
             let pending = fresh.pending(&judged, None);
             let correlated = Correlated::of(&pending);
             let goes_on = correlated.goes_on(exchange, &request.method, &fresh).await;
             if goes_on.is_some() {
-                return;
+                return goes_on;
             }
             drop(correlated.decide(exchange, &fresh, (), judged.err()).await);
+            Some(correlated.key)
         }
-        Err(doubt) => record(exchange, request, doubt.into()),
+        Err(doubt) => {
+            record(exchange, request, doubt.into());
+            None
+        }
     }
 }
 

@@ -52,15 +52,14 @@ pub(super) async fn find<'g>(
     match carried.handles.as_slice() {
         [] if !place.has_url() && asked.own().is_some() => own(exchange, asked, no_sign_in).await,
         [] if exchange.site.reads_flows => {
-            by_cookie(exchange, asked, place, carried, no_sign_in).await
+            let found = by_cookie(exchange, asked, place, carried, no_sign_in).await?;
+            if matches!(found.whose, SignIn::None) {
+                without_cookie(exchange, asked, place, carried, found).await
+            } else {
+                Ok(found)
+            }
         }
-        [] if is_shown(carried, asked, leads) => {
-            out_of_band(exchange, asked, place, no_sign_in).await
-        }
-        [] if exchange.rules().any_upstream_codes() => {
-            correlated(exchange, asked, place, carried, no_sign_in).await
-        }
-        [] => Ok(no_sign_in),
+        [] => without_cookie(exchange, asked, place, carried, no_sign_in).await,
         [handle] => by_handle(exchange, place, carried, handle, no_sign_in).await,
         [handle, ..] => Ok(Belongs {
             handle: Some(handle.clone()),
@@ -68,6 +67,31 @@ pub(super) async fn find<'g>(
             ..no_sign_in
         }),
     }
+}
+
+/// Finds the sign-in of a carrier that has no handle, by the values that the answer repeats.
+async fn without_cookie<'g>(
+    exchange: &Exchange<'g>,
+    asked: &Asked<'_>,
+    place: &dyn Carrier,
+    carried: &Carried,
+    no_sign_in: Belongs,
+) -> Result<Belongs, Unsafe<'g>> {
+    if is_shown(carried, asked, no_sign_in.leads) {
+        return out_of_band(exchange, asked, place, no_sign_in).await;
+    }
+    if !place.has_url() && exchange.site.observes_only {
+        // Nothing in the answer says whose it is, and an observed client gets no cookie.
+        let whose = SignIn::Uncertain;
+        return Ok(Belongs {
+            whose,
+            ..no_sign_in
+        });
+    }
+    if exchange.rules().any_upstream_codes() {
+        return correlated(exchange, asked, place, carried, no_sign_in).await;
+    }
+    Ok(no_sign_in)
 }
 
 async fn by_handle<'g>(

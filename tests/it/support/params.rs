@@ -108,3 +108,8 @@ pub(crate) fn unguessable() -> String {
 pub(crate) fn s256(verifier: &str) -> String {
     URL_SAFE_NO_PAD.encode(Sha256::digest(verifier))
 }
+
+/// Decodes base64url, such as a part of a JWT.
+pub(crate) fn base64url(text: &str) -> Vec<u8> {
+    URL_SAFE_NO_PAD.decode(text).expect("base64url")
+}

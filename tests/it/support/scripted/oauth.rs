@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde_json::{Value, json};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde_json::{Map, Value, json};
 
 use super::{Received, json as json_reply, reply};
 use crate::support::params::{Params, s256, unguessable};
@@ -35,6 +37,8 @@ pub(crate) enum Shape {
     Refresh,
     /// A login page that posts to its own URL; any POST gets a code.
     Login,
+    /// In a JWT, in the parameter `response` (JARM). Its signature is none.
+    Signed,
     /// A page that is an application. It posts JSON to `/app/flow` ([`Server::app`]).
     App,
 }
@@ -266,6 +270,16 @@ impl Server {
             Shape::Fragment(status) => {
                 let url = format!("{target}#{}", answer.encoded());
                 reply(&format!("{status} Found"), &[("Location", &url)], b"")
+            }
+            Shape::Signed => {
+                let claims: Map<String, Value> = answer
+                    .iter()
+                    .map(|(name, value)| (name.to_owned(), value.into()))
+                    .collect();
+                let claims = URL_SAFE_NO_PAD.encode(Value::from(claims).to_string());
+                let header = URL_SAFE_NO_PAD.encode(r#"{"alg":"RS256"}"#);
+                let url = format!("{target}{query}response={header}.{claims}.c2ln");
+                reply("302 Found", &[("Location", &url)], b"")
             }
             Shape::QueryAndBody => {
                 let body =
