@@ -117,7 +117,7 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     if exchange.site.reads_flows
         && let Some(mark) = submission.mark()
     {
-        return marked(exchange, request, &submission, mark, &heard).await;
+        return Box::pin(marked(exchange, request, &submission, mark, &heard)).await;
     }
     match submission.fresh(request.method == Method::GET) {
         Err(ambiguous) => doubtful(exchange, request, ambiguous.into()).await,

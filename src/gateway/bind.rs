@@ -296,15 +296,12 @@ async fn bind<'g>(
     check
         .nothing_is_left(&written, response.headers())
         .map_err(|why| found.unsafe_because(exchange, asked, why))?;
-    let now = clock::wall();
-    let sent = &asked.sent;
-    let cookies = [
-        sent.states.answered(handle, now),
-        sent.flows.answered(handle, now),
-    ];
+    let cookies = [&asked.sent.states, &asked.sent.flows];
+    let sent = cookies.iter().filter(|cookies| !cookies.is_empty());
+    let answered = sent.filter_map(|cookies| cookies.answered(handle, clock::wall()));
     Ok(Some(Changed {
         rewritten,
-        cookies: cookies.into_iter().flatten().collect(),
+        cookies: answered.collect(),
     }))
 }
 

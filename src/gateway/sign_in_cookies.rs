@@ -133,6 +133,10 @@ impl SignInCookies {
         })
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.found.is_empty()
+    }
+
     /// The text of the cookie of a sign-in. `None`: there is none, or more than one.
     pub(super) fn of(&self, handle: &Handle) -> Option<&str> {
         Some(self.value(handle)?.text)

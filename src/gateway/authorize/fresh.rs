@@ -129,19 +129,20 @@ async fn enter(
         Err(error) => return Box::pin(fresh_unavailable(exchange, fresh, error, request)).await,
     };
     let (mut states, mut flows) = (request.states.clone(), request.flows.clone());
-    let now = clock::wall();
-    let kept = spilled.map(|kept| states.add(&kept.handle, &kept.sealed, kept.lifetime, now));
+    let kept =
+        spilled.map(|kept| states.add(&kept.handle, &kept.sealed, kept.lifetime, clock::wall()));
     let mut cookies = match kept {
         Some(None) => return Box::pin(state_too_long(exchange, fresh, request)).await,
         Some(Some(set)) => set,
         None => Vec::new(),
     };
-    let mark = sign_in_cookies::name(&handle);
+    let mark;
     let sign = match exchange.site.settings.correlation {
         Correlation::State => Sign::State(&handle),
         Correlation::Cookie => {
+            mark = sign_in_cookies::name(&handle);
             let lifetime = exchange.store().lifetime();
-            let set = flows.add(&handle, handle.expose(), lifetime, now);
+            let set = flows.add(&handle, handle.expose(), lifetime, clock::wall());
             cookies.extend(set.unwrap_or_default());
             Sign::Mark {
                 handle: &handle,

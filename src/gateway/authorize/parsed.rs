@@ -120,6 +120,9 @@ pub(super) fn unwrapped(
     part: Part,
     pushed_by: Option<&ClientIdentity>,
 ) -> Result<Option<Vec<u8>>, Doubt> {
+    if !submission.part(part).contains("request") {
+        return Ok(None);
+    }
     let parsed = submission.request(part)?;
     let rule = match pushed_by {
         Some(_) => exchange.rule_of_identity(pushed_by),

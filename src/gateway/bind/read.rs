@@ -32,6 +32,9 @@ pub(super) fn documents<'p>(
     page: &'p Page,
 ) -> Result<Vec<Box<dyn Carrier + 'p>>, Unsafe<'static>> {
     let places = &exchange.site.settings.code_in_json;
+    if places.is_empty() {
+        return Ok(Vec::new());
+    }
     let path = asked.sent.path();
     let is_json = kinds(response).any(|kind| says(kind, b"json"));
     let mut found: Vec<Box<dyn Carrier>> = Vec::new();

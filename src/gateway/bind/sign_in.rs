@@ -50,9 +50,12 @@ pub(super) async fn find<'g>(
         whose: SignIn::None,
     };
     match carried.handles.as_slice() {
-        [] if !place.has_url() && asked.own().is_some() => own(exchange, asked, no_sign_in).await,
+        [] if !place.has_url() && asked.own().is_some() => {
+            Box::pin(own(exchange, asked, no_sign_in)).await
+        }
         [] if exchange.site.reads_flows => {
-            let found = by_cookie(exchange, asked, place, carried, no_sign_in).await?;
+            let found = by_cookie(exchange, asked, place, carried, no_sign_in);
+            let found = Box::pin(found).await?;
             if matches!(found.whose, SignIn::None) {
                 without_cookie(exchange, asked, place, carried, found).await
             } else {
