@@ -286,7 +286,7 @@ impl Store {
         }
     }
 
-    /// The client's state of a sign-in, as its browser has kept it ([`Spilled::sealed`]). `None`: it is altered, or not of this
+    /// The client's state of a sign-in, as its browser has kept it ([`Held::Spilled`]). `None`: it is altered, or not of this
     /// sign-in.
     pub(crate) fn spilled_state(&self, handle: &Handle, sealed: &str) -> Option<ClientState> {
         match self {

@@ -27,7 +27,7 @@ pub(super) const LONGEST_STATE: usize = 2900;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Kind {
     /// The client's state, encrypted for the sign-in, if it is too long for the handle of a sealed store
-    /// ([`crate::store::Spilled`]).
+    /// ([`crate::store::Held::Spilled`]).
     #[default]
     State,
     /// The handle of the sign-in (`correlation = "cookie"`).
