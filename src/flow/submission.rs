@@ -88,6 +88,20 @@ pub struct Rewritten {
     pub form: Option<Vec<u8>>,
 }
 
+impl Rewritten {
+    /// The query of a redirect for a fresh request in this part, with the mark if that is the sign.
+    pub fn as_query(&self, part: Part, sign: Sign<'_>) -> Vec<u8> {
+        let mut query = match (part, &self.form) {
+            (Part::Form, Some(form)) => joined(self.query.clone(), form),
+            (Part::Form | Part::Query, _) => self.query.clone(),
+        };
+        if let Sign::Mark { mark, .. } = sign {
+            append_pair(&mut query, MARK, mark);
+        }
+        query
+    }
+}
+
 impl<'a> Submission<'a> {
     /// Parses both parts. Names must decode, and must not be lookalikes of protected ones. Values of fields that are not
     /// protected need not decode.
@@ -150,7 +164,8 @@ impl<'a> Submission<'a> {
 
     /// Checks that the protected parameters of a continuation are equal to its record. Forms of servers also contain values that
     /// the client omitted: the default response mode, and the registered redirect URI. These are allowed. With `may_be_pushed` a
-    /// `request_uri` is, too, unless it is a URL: it leads to a pushed request, whose answer has the handle that was pushed.
+    /// `request_uri` is, too, if it is a URN: no server fetches it, so it leads to a pushed request, whose answer has the handle
+    /// that was pushed.
     pub fn continues(
         &self,
         handle: &Handle,
@@ -186,7 +201,7 @@ impl<'a> Submission<'a> {
                     "response_mode" => record.application.has_mode(value),
                     "state" => value == handle.expose() || record.state.as_str() == Some(value),
                     "code_challenge" => is_challenge_of(record, value),
-                    "request_uri" => may_be_pushed && !value.contains("://"),
+                    "request_uri" => may_be_pushed && is_urn(value),
                     "request" => false,
                     _ => true,
                 };
@@ -301,15 +316,10 @@ impl<'a> Submission<'a> {
             ("state", Sign::State(handle)) => Edit::Value(handle.expose().into()),
             _ => Edit::Keep,
         });
-        // When a form becomes a query, the query of the endpoint's URL is kept.
         let mut query = match part {
-            Part::Query => Vec::new(),
-            Part::Form => self.query.edit(|_| Edit::Keep),
+            Part::Query => request,
+            Part::Form => joined(self.query.edit(|_| Edit::Keep), &request),
         };
-        if !query.is_empty() && !request.is_empty() {
-            query.push(b'&');
-        }
-        query.extend(request);
         match sign {
             Sign::State(handle) if !self.part(part).contains("state") => {
                 append_pair(&mut query, "state", handle.expose());
@@ -318,6 +328,27 @@ impl<'a> Submission<'a> {
             Sign::Mark { mark, .. } => append_pair(&mut query, MARK, mark),
         }
         query
+    }
+
+    /// Both parts for the upstream after a pushed request, which has this `request_uri` there. What was pushed counts, so of the
+    /// other protected parameters only `client_id` is kept.
+    pub fn towards_pushed(&self, sign: Sign<'_>, part: Part, request_uri: &str) -> Rewritten {
+        let write = |params: &Params<'_>, this: Part| {
+            let mut out = params.edit(|pair| match pair.name() {
+                "client_id" => Edit::Keep,
+                "request_uri" => Edit::Value(request_uri.into()),
+                name if name == MARK || PROTECTED.contains(&name) => Edit::Drop,
+                _ => Edit::Keep,
+            });
+            if let (Sign::State(handle), true) = (sign, this == part) {
+                append_pair(&mut out, "state", handle.expose());
+            }
+            out
+        };
+        Rewritten {
+            query: write(&self.query, Part::Query),
+            form: self.form.as_ref().map(|form| write(form, Part::Form)),
+        }
     }
 
     /// Both parts for the upstream: every `state` becomes the handle if that is the sign, PKCE parameters as in `pkce`, the rest
@@ -356,6 +387,22 @@ impl<'a> Submission<'a> {
             form: self.form.as_ref().map(|form| write(form, Part::Form)),
         }
     }
+}
+
+/// A form that becomes a query: the query of the endpoint's URL is kept.
+fn joined(mut query: Vec<u8>, form: &[u8]) -> Vec<u8> {
+    if !query.is_empty() && !form.is_empty() {
+        query.push(b'&');
+    }
+    query.extend_from_slice(form);
+    query
+}
+
+/// Whether a `request_uri` is the name of a pushed request (RFC 9126 section 2.2), and no address from which a server could fetch a
+/// request object.
+pub(crate) fn is_urn(uri: &str) -> bool {
+    uri.get(..4)
+        .is_some_and(|scheme| scheme.eq_ignore_ascii_case("urn:"))
 }
 
 /// Whether a sign-in may go on with this challenge: the client's own, or the one that the upstream got and repeats in its forms.

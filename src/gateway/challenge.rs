@@ -5,7 +5,7 @@
 //! stores the sign-in under a digest of each. So the challenge has to be in the first request only, and no other request can bring
 //! another one.
 
-use http::{Response, StatusCode};
+use http::Response;
 
 use crate::flow::PendingAuthorization;
 use crate::oauth::{CodeChallenge, CodeKind, Digest, DirectRequest, Params};
@@ -31,21 +31,10 @@ pub(super) async fn handle(exchange: &Exchange<'_>, request: Received) -> Respon
         Ok(read) => read,
         Err(answer) => return *answer,
     };
-    let authorization = request.authorization().map(<[u8]>::to_vec);
     let params = Params::parse(&body, exchange.snapshot.limits.form_pairs);
-    let parsed = params.as_ref().map_err(|why| Violation::from(*why));
-    let parsed = parsed.and_then(|params| {
-        let parsed = DirectRequest::parse(params, authorization.as_deref());
-        parsed
-            .map(|parsed| (params, parsed))
-            .map_err(Violation::from)
-    });
-    match parsed {
+    match direct::parse(&params, &request) {
         Ok((params, parsed)) => judged(exchange, request, params, &parsed).await,
-        Err(violation) => {
-            let unreadable = (violation, StatusCode::BAD_REQUEST);
-            direct::refuse_unreadable(exchange, request, unreadable).await
-        }
+        Err(violation) => direct::unreadable(exchange, request, violation).await,
     }
 }
 

@@ -1,10 +1,10 @@
 //! The device authorization endpoint (RFC 8628 section 3.1): a challenge in the request binds the device code of the answer
 //! (`device = "if_present"`). Without one, the request passes.
 
-use http::{Response, StatusCode};
+use http::Response;
 
 use crate::oauth::{CodeKind, DirectRequest, Params};
-use crate::policy::{Mode, Violation, authorize};
+use crate::policy::{Mode, authorize};
 
 use super::direct;
 use super::exchange::Exchange;
@@ -25,21 +25,10 @@ pub(super) async fn handle(exchange: &Exchange<'_>, request: Received) -> Respon
         Ok(read) => read,
         Err(answer) => return *answer,
     };
-    let authorization = request.authorization().map(<[u8]>::to_vec);
     let params = Params::parse(&body, exchange.snapshot.limits.form_pairs);
-    let parsed = params.as_ref().map_err(|why| Violation::from(*why));
-    let parsed = parsed.and_then(|params| {
-        let parsed = DirectRequest::parse(params, authorization.as_deref());
-        parsed
-            .map(|parsed| (params, parsed))
-            .map_err(Violation::from)
-    });
-    match parsed {
+    match direct::parse(&params, &request) {
         Ok((params, parsed)) => judged(exchange, request, params, &parsed).await,
-        Err(violation) => {
-            let unreadable = (violation, StatusCode::BAD_REQUEST);
-            direct::refuse_unreadable(exchange, request, unreadable).await
-        }
+        Err(violation) => direct::unreadable(exchange, request, violation).await,
     }
 }
 

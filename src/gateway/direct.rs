@@ -10,7 +10,7 @@ use http::{Method, Response, StatusCode, header};
 
 use crate::flow::{Application, ClientState, Key, OwnVerifier, PendingAuthorization};
 use crate::oauth::direct::PROTECTED;
-use crate::oauth::params::{Params, append_pair};
+use crate::oauth::params::{Malformed, Params, append_pair};
 use crate::oauth::{Ambiguous, ClientId, CodeChallenge, CodeChallengeMethod, DirectRequest};
 use crate::policy::{Rule, Violation};
 use crate::store::{Held, Place, StoreError};
@@ -62,15 +62,33 @@ pub(super) async fn read(
         return Err(Box::new(refused));
     }
     if has_document(exchange, &mut request, &body).await {
-        let unreadable = (Ambiguous::Document.into(), StatusCode::BAD_REQUEST);
-        let refused = refuse_unreadable(exchange, request, unreadable).await;
+        let refused = unreadable(exchange, request, Ambiguous::Document.into()).await;
         return Err(Box::new(refused));
     }
     Ok((request, body))
 }
 
+/// Parses what [`read`] returned. `params`: the body.
+pub(super) fn parse<'p>(
+    params: &'p Result<Params<'p>, Malformed>,
+    request: &Received,
+) -> Result<(&'p Params<'p>, DirectRequest<'p>), Violation> {
+    let params = params.as_ref().map_err(|why| Violation::from(*why))?;
+    let parsed = DirectRequest::parse(params, request.authorization())?;
+    Ok((params, parsed))
+}
+
+/// Refuses a request that cannot be parsed.
+pub(super) async fn unreadable(
+    exchange: &Exchange<'_>,
+    request: Received,
+    violation: Violation,
+) -> Response<Body> {
+    refuse_unreadable(exchange, request, (violation, StatusCode::BAD_REQUEST)).await
+}
+
 /// Refuses a malformed request, or forwards it if the rule of the clients that it may concern does not enforce.
-pub(super) async fn refuse_unreadable(
+async fn refuse_unreadable(
     exchange: &Exchange<'_>,
     mut request: Received,
     (violation, status): Unreadable,

@@ -15,14 +15,12 @@ use super::carried::{Carried, Carrier, Ours, Replacement, Rewritten};
 use super::location::Location;
 
 /// A document whose value at the pointer is a string.
-#[derive(Debug)]
 pub(crate) struct Document<'a> {
     text: &'a str,
     value: String,
 }
 
 /// What a body is that should be such a document.
-#[derive(Debug)]
 pub(crate) enum Found<'a> {
     Document(Document<'a>),
     /// It has no string there: a step of the login, or an error.

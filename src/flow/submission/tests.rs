@@ -96,6 +96,32 @@ fn a_continuation_may_repeat_its_record_only() {
 }
 
 #[test]
+fn a_continuation_of_a_pushed_request_may_have_a_urn_that_no_server_fetches() {
+    let state = format!("state={}", handle().expose());
+    for (uri, ok) in [
+        ("urn:ietf:params:oauth:request_uri:a", true),
+        ("URN:x:y", true),
+        ("https://evil.test/object", false),
+        ("https:evil.test", false),
+        ("//evil.test/object", false),
+        ("data:,x", false),
+        (" urn:x", false),
+        ("", true),
+        ("urn", false),
+    ] {
+        let query = format!("client_id=app&request_uri={uri}&{state}");
+        let submission = read(&query, None);
+        let continues = |may_be_pushed| {
+            submission
+                .continues(&handle(), &record(), may_be_pushed)
+                .is_ok()
+        };
+        assert_eq!(continues(true), ok, "{uri}");
+        assert_eq!(continues(false), uri.is_empty(), "{uri}");
+    }
+}
+
+#[test]
 fn a_continuation_may_fill_in_default_values() {
     let continues = |record: &PendingAuthorization, form: &str| {
         read("", Some(form))

@@ -156,10 +156,7 @@ async fn enter(
     );
     if redirects {
         let query = fresh.submission.entry_query(fresh.part, sign);
-        let location = [request.path().as_bytes(), b"?", &query].concat();
-        // A form may be too long for a request target, or not ASCII. Then it is forwarded instead.
-        let fits = location.len() <= exchange.snapshot.limits.uri_bytes && location.is_ascii();
-        if fits && let Ok(location) = HeaderValue::from_bytes(&location) {
+        if let Some(location) = location(exchange, request.path(), &query) {
             return with_cookies(reply::redirect(location), cookies);
         }
         // No redirect will be followed: read the record, so that the store does not evict it as unfollowed.
@@ -185,8 +182,19 @@ async fn enter(
     with_cookies(response, cookies)
 }
 
+/// The URL of the redirect. `None`: a form is too long for a request target, or not ASCII. Then it is forwarded instead.
+pub(super) fn location(exchange: &Exchange<'_>, path: &str, query: &[u8]) -> Option<HeaderValue> {
+    let location = [path.as_bytes(), b"?", query].concat();
+    let fits = location.len() <= exchange.snapshot.limits.uri_bytes && location.is_ascii();
+    HeaderValue::from_bytes(&location).ok().filter(|_| fits)
+}
+
 /// Whether the request is nothing but an authorization request of a browser. A script does not follow a redirect with its JSON.
-fn may_be_redirected(exchange: &Exchange<'_>, fresh: &Fresh<'_>, request: &Received) -> bool {
+pub(super) fn may_be_redirected(
+    exchange: &Exchange<'_>,
+    fresh: &Fresh<'_>,
+    request: &Received,
+) -> bool {
     let own = &exchange.site.settings.endpoints.query;
     fresh.submission.is_pure_request(own)
         && !is_json(exchange, request)

@@ -2,8 +2,9 @@
 
 use http::Response;
 
-use crate::flow::submission::{Part, Sign};
+use crate::flow::submission::{MARK, Part, Sign};
 use crate::flow::{Purpose, Submission};
+use crate::oauth::Edit;
 use crate::policy::Violation;
 
 use super::continuation::continuation;
@@ -42,7 +43,22 @@ pub(super) async fn marked(
     };
     let violation = Some(Violation::CookieLost);
     match exchange.decide(fresh.rule, request, violation, &fresh.about()) {
-        Ok(cleared) => pass(exchange, cleared, None).await,
+        Ok(cleared) => {
+            let cleared = cleared.with(|request| unmark(request, submission));
+            pass(exchange, cleared, None).await
+        }
         Err((request, violation)) => refuse(exchange, &request, &fresh, &violation).await,
     }
+}
+
+/// Removes the mark, which is the gate's own. What is left of a valid query is valid.
+fn unmark(request: &mut Received, submission: &Submission<'_>) {
+    let query = submission.part(Part::Query).edit(|pair| {
+        if pair.name() == MARK {
+            Edit::Drop
+        } else {
+            Edit::Keep
+        }
+    });
+    let _ = request.set_query(&query);
 }

@@ -1,11 +1,12 @@
 //! The pushed authorization request endpoint (RFC 9126). The request is judged here, and its record is made here; the browser
 //! brings only the `request_uri` of the answer ([`super::pushed`]).
 
-use http::{Response, StatusCode, header};
+use http::{Response, header};
 
 use crate::flow::submission::{Part, Sign};
 use crate::flow::{Key, OwnVerifier, PendingAuthorization, Submission};
 use crate::oauth::authorize::PROTECTED;
+use crate::oauth::client::ClientProblem;
 use crate::oauth::token::unambiguous;
 use crate::oauth::{Ambiguous, AuthorizationRequest, ClientId, ClientIdentity, CodeKind};
 use crate::policy::{Cleared, Violation};
@@ -43,27 +44,18 @@ pub(in crate::gateway) async fn push(exchange: &Exchange<'_>, request: Received)
     });
     let (submission, identity) = match read {
         Ok(read) => read,
-        Err(violation) => return unreadable(exchange, request, violation).await,
+        Err(violation) => return direct::unreadable(exchange, request, violation).await,
     };
     let identity = identity.as_ref();
     let object = match unwrapped(exchange, &submission, Part::Form, identity) {
         Ok(None) => return judged(exchange, request, &submission, identity).await,
         Ok(Some(object)) => object,
-        Err(doubt) => return unreadable(exchange, request, doubt.into()).await,
+        Err(doubt) => return direct::unreadable(exchange, request, doubt.into()).await,
     };
     match Submission::read(b"", Some(&object), pairs) {
         Ok(submission) => judged(exchange, request, &submission, identity).await,
-        Err(doubt) => unreadable(exchange, request, doubt.into()).await,
+        Err(doubt) => direct::unreadable(exchange, request, doubt.into()).await,
     }
-}
-
-async fn unreadable(
-    exchange: &Exchange<'_>,
-    request: Received,
-    violation: Violation,
-) -> Response<Body> {
-    let unreadable = (violation, StatusCode::BAD_REQUEST);
-    direct::refuse_unreadable(exchange, request, unreadable).await
 }
 
 /// The client, if every server reads the same parameters.
@@ -85,8 +77,17 @@ async fn judged(
 ) -> Response<Body> {
     let parsed = match submission.request(Part::Form) {
         Ok(parsed) => parsed,
-        Err(doubt) => return unreadable(exchange, request, doubt.into()).await,
+        Err(doubt) => return direct::unreadable(exchange, request, doubt.into()).await,
     };
+    // A request object may name another client than the one that authenticates.
+    let is_own = match (identity, parsed.client_id) {
+        (Some(identity), Some(named)) => identity.may_be(ClientId::new(named).digest()),
+        (Some(_) | None, _) => true,
+    };
+    if !is_own {
+        let differs = Ambiguous::from(ClientProblem::Disagreement);
+        return direct::unreadable(exchange, request, differs.into()).await;
+    }
     // The client may name itself only where it authenticates.
     let client = identity.map(|identity| identity.id().clone());
     let named = client.as_ref().map(ClientId::as_str).or(parsed.client_id);

@@ -3,22 +3,20 @@
 
 use std::borrow::Cow;
 
-use http::header::HeaderValue;
-use http::uri::InvalidUri;
 use http::{Response, StatusCode};
 
 use crate::clock;
-use crate::flow::submission::{MARK, Part, Sign};
-use crate::flow::{Handle, Key, Presented, Purpose, Settlement, Submission};
-use crate::oauth::authorize::PROTECTED;
-use crate::oauth::params::append_pair;
-use crate::oauth::{AuthorizationCode, ClientId, CodeChallenge, CodeKind, Edit};
+use crate::flow::submission::{Sign, is_urn};
+use crate::flow::{Handle, Key, Presented, Purpose, Settlement};
+use crate::oauth::{AuthorizationCode, ClientId, CodeChallenge, CodeKind};
 use crate::policy::{Cleared, Violation, nothing_to_judge};
 use crate::store::{Claim, Redeemed};
 
+use super::fresh::{location, may_be_redirected};
 use super::parsed::Fresh;
-use super::pass::{pass, pass_from};
+use super::pass::pass;
 use super::refuse::refuse;
+use super::rewrite::{Way, send};
 use crate::gateway::exchange::Exchange;
 use crate::gateway::issued::pushed::{URN, split};
 use crate::gateway::received::Received;
@@ -155,49 +153,23 @@ async fn enter(
             }
         }
     };
-    let query = query(fresh.submission, fresh.part, sign, uri);
-    let path = cleared.get().path().as_bytes();
-    let location = HeaderValue::from_bytes(&[path, b"?", &query].concat());
-    if let (Entry::Redirect, Ok(location)) = (exchange.site.settings.entry, location) {
+    let parts = fresh.submission.towards_pushed(sign, fresh.part, uri);
+    let query = parts.as_query(fresh.part, sign);
+    let request = cleared.get();
+    // A continuation may have a URN only.
+    let redirects = is_urn(uri)
+        && exchange.site.settings.entry == Entry::Redirect
+        && may_be_redirected(exchange, fresh, request);
+    if let (true, Some(location)) = (redirects, location(exchange, request.path(), &query)) {
         return with_cookies(reply::redirect(location), cookies);
     }
-    let browser = exchange.browser(&cleared.get().headers);
-    let cleared = cleared.amend(|request| {
-        if fresh.part == Part::Form {
-            request.body.replace(query);
-            return Ok(());
-        }
-        request.set_query(&query)
-    });
-    let Ok(cleared): Result<_, InvalidUri> = cleared else {
-        let violation = Violation::malformed("the rewritten request would be too long");
-        exchange.refuse(&violation, &fresh.about());
-        return exchange.page(StatusCode::BAD_REQUEST, &violation, None);
+    let way = Way {
+        sign,
+        begins: true,
+        browser: exchange.browser(&request.headers),
     };
-    let begun = Some(handle.into());
-    let sent = match sign {
-        Sign::State(handle) => Some(handle),
-        Sign::Mark { .. } => None,
-    };
-    with_cookies(
-        pass_from(exchange, cleared, begun, sent, browser).await,
-        cookies,
-    )
-}
-
-/// The parameters for the upstream. What was pushed counts, so the other parameters that a request may have are left out.
-fn query(submission: &Submission<'_>, part: Part, sign: Sign<'_>, uri: &str) -> Vec<u8> {
-    let mut out = submission.part(part).edit(|pair| match pair.name() {
-        "client_id" => Edit::Keep,
-        "request_uri" => Edit::Value(uri.into()),
-        name if name == MARK || PROTECTED.contains(&name) => Edit::Drop,
-        _ => Edit::Keep,
-    });
-    match sign {
-        Sign::State(handle) => append_pair(&mut out, "state", handle.expose()),
-        Sign::Mark { mark, .. } => append_pair(&mut out, MARK, mark),
-    }
-    out
+    let response = send(exchange, cleared, parts, way, || fresh.about()).await;
+    with_cookies(response, cookies)
 }
 
 /// The same for an upstream that is only observed: the request is forwarded unchanged.

@@ -2,7 +2,7 @@
 
 use http::{HeaderValue, Response, StatusCode, header};
 
-use crate::flow::submission::{Part, Sign, Towards};
+use crate::flow::submission::{Part, Rewritten, Sign, Towards};
 use crate::flow::{OwnVerifier, PendingAuthorization, Submission};
 use crate::gateway::browser;
 use crate::gateway::exchange::Exchange;
@@ -39,6 +39,35 @@ pub(super) async fn rewritten(
     let own = record.own.as_ref().map(OwnVerifier::challenge);
     let towards = towards(exchange, record, own.as_ref());
     let parts = submission.towards_upstream(sign, fresh, towards);
+    let name = || {
+        let client = exchange.site.state.client_name(record.application.client);
+        About::default().or_of(client, record.challenge.as_ref())
+    };
+    let way = Way {
+        sign,
+        begins: fresh.is_some(),
+        browser: browser::of(exchange, record, sign_in.browser),
+    };
+    send(exchange, cleared, parts, way, name).await
+}
+
+/// How a rewritten request goes on.
+pub(super) struct Way<'s> {
+    pub(super) sign: Sign<'s>,
+    /// Whether it begins its sign-in.
+    pub(super) begins: bool,
+    /// The digest of the cookie that its answer is bound to.
+    pub(super) browser: Option<Digest>,
+}
+
+/// Forwards a request with these parts in place of its own. `name`: the names for the log, if that cannot be done.
+pub(super) async fn send<'n>(
+    exchange: &Exchange<'_>,
+    cleared: Cleared<Received>,
+    parts: Rewritten,
+    way: Way<'_>,
+    name: impl FnOnce() -> About<'n>,
+) -> Response<Body> {
     let accept = cleared.get().accept();
     let cleared = cleared.amend(|request| {
         if request.target.query().is_some() || !parts.query.is_empty() {
@@ -55,23 +84,20 @@ pub(super) async fn rewritten(
         Ok::<(), Unwritable>(())
     });
     let Ok(cleared) = cleared else {
-        let client = exchange.site.state.client_name(record.application.client);
-        let names = About::default().or_of(client, record.challenge.as_ref());
         // Forwarding the original request instead would bypass the rewrite.
         let text = "the rewritten request would be too long, or not ASCII";
         let violation = Violation::malformed(text);
-        exchange.refuse(&violation, &names);
+        exchange.refuse(&violation, &name());
         return exchange.page(StatusCode::BAD_REQUEST, &violation, accept.as_ref());
     };
-    let browser = browser::of(exchange, record, sign_in.browser);
-    match sign {
+    match way.sign {
         Sign::State(handle) => {
-            let begun = fresh.map(|_| handle.into());
-            pass_from(exchange, cleared, begun, Some(handle), browser).await
+            let begun = way.begins.then(|| handle.into());
+            pass_from(exchange, cleared, begun, Some(handle), way.browser).await
         }
         Sign::Mark { handle, .. } => {
             let begun = Some(handle.into());
-            let mut response = pass_from(exchange, cleared, begun, None, browser).await;
+            let mut response = pass_from(exchange, cleared, begun, None, way.browser).await;
             show_mark(&mut response);
             response
         }

@@ -224,6 +224,19 @@ fn without_cookies_the_client_gets_an_error() {
     assert!(rig.upstream.requests_to("/authorize").is_empty());
 }
 
+/// Its mark may be that of a sign-in before the exception was written.
+#[test]
+fn a_marked_request_of_an_observed_client_is_forwarded_without_the_mark() {
+    let client = "[[upstream.client]]\nid = \"pub\"\nmode = \"report\"\nuntil = \"2999-01-01\"\nowner = \"x\"\nreason = \"y\"";
+    let rig = Rig::pkce(&format!("correlation = \"cookie\"\n{client}")).unguarded();
+    let bare = rig.authorization().without_challenge();
+    let query = bare.params.encoded();
+    rig.get(&format!("/authorize?{query}&pkce_gate=abc"));
+    let sent = &rig.upstream.requests_to("/authorize")[0];
+    assert_eq!(sent.query(), query);
+    rig.gate.log_until(|log| log.contains("cookie_lost"));
+}
+
 #[test]
 fn a_code_without_the_cookie_of_a_sign_in_is_not_delivered() {
     let (rig, mut jar) = (rig(), Jar::default());

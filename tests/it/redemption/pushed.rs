@@ -1,11 +1,15 @@
 //! Pushed authorization requests (RFC 9126). The upstream's `request_uri` works any number of times, for any client.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use pkce_gate::parts::Purpose;
+use serde_json::json;
 
 use crate::support::client::{Authorization, assert_refused, assert_token};
 use crate::support::http::Response;
-use crate::support::params::{Params, encode, unguessable};
+use crate::support::params::{Params, encode, s256, unguessable};
 use crate::support::rig::{Config, Jar, REDIRECT_URI, Rig, authorization_response};
+use crate::support::scripted::{self, Act, Then};
 use crate::support::store::is_handle;
 
 use super::assert_page;
@@ -67,6 +71,7 @@ fn a_pushed_request_ends_with_a_code_that_its_verifier_redeems() {
         "entry = \"rewrite\"",
         "to_upstream = \"strip\"",
         "correlation = \"cookie\"",
+        "entry = \"rewrite\"\ncorrelation = \"cookie\"",
     ] {
         let rig = rig(pkce);
         let authorization = rig.authorization();
@@ -74,7 +79,7 @@ fn a_pushed_request_ends_with_a_code_that_its_verifier_redeems() {
         let handle = uri.strip_prefix(URN).expect("the form of RFC 9126");
         assert!(is_handle(Purpose::PushedRequest, handle), "{uri}");
         let code = if pkce.contains("rewrite") {
-            let response = rig.get(&target("pub", &uri));
+            let response = Jar::default().get(&rig, &target("pub", &uri));
             let found = authorization_response(&response, &authorization);
             found
                 .unwrap_or_else(|| panic!("{response}"))
@@ -93,7 +98,97 @@ fn a_pushed_request_ends_with_a_code_that_its_verifier_redeems() {
         }
         assert_token(&rig.redeem(&authorization, &code));
         assert_refused(&rig.token(&right), "invalid_grant");
+        let sent = rig.upstream.requests_to("/authorize");
+        assert!(!sent.is_empty(), "{pkce}");
+        for request in sent {
+            let query = request.query();
+            assert!(!query.contains("pkce_gate"), "the gate's own: {query}");
+        }
     }
+}
+
+/// A form, with a parameter in the URL of the endpoint that chooses a tenant.
+#[test]
+fn a_form_with_a_request_uri_keeps_the_query_of_the_endpoint() {
+    for entry in ["", "entry = \"rewrite\""] {
+        let rig = rig(entry);
+        let authorization = rig.authorization();
+        let uri = pushed(&rig, &authorization);
+        let form = format!("client_id=pub&request_uri={}&x=1", encode(&uri));
+        let response = rig.post("/authorize?tenant=a", &[], &form);
+        let found = authorization_response(&response, &authorization);
+        let found = found.unwrap_or_else(|| panic!("{response}"));
+        let sent = &rig.upstream.requests_to("/authorize")[0];
+        assert_eq!(sent.query(), "tenant=a");
+        let body = String::from_utf8(sent.content()).unwrap();
+        assert!(
+            body.starts_with("client_id=pub&request_uri=urn%3A"),
+            "{body}"
+        );
+        assert!(body.contains("&x=1&state=pgs"), "{body}");
+        assert_token(&rig.redeem(&authorization, found.code()));
+    }
+    let rig = rig("");
+    let authorization = rig.authorization();
+    let uri = pushed(&rig, &authorization);
+    let form = format!("client_id=pub&request_uri={}", encode(&uri));
+    let entered = rig.post("/authorize?ui_locales=en", &[], &form);
+    let entry = entered
+        .header("location")
+        .unwrap_or_else(|| panic!("{entered}"));
+    assert!(
+        entry.starts_with("/authorize?ui_locales=en&client_id=pub&request_uri="),
+        "{entry}"
+    );
+    let found = authorization_response(&rig.get(entry), &authorization);
+    assert_token(&rig.redeem(&authorization, found.expect("a response").code()));
+}
+
+/// RFC 9126 section 2.2 leaves the form of a `request_uri` to the server. In a redirect a URL would be refused as foreign.
+#[test]
+fn a_request_uri_that_is_a_url_is_forwarded_in_place() {
+    let rig = rig("");
+    let answer = json!({ "request_uri": "https://op.test/request/1", "expires_in": 60 });
+    rig.upstream.once(
+        "/par",
+        Act::Say(scripted::json("201 Created", &answer), Then::GoOn),
+    );
+    let uri = pushed(&rig, &rig.authorization());
+    assert!(uri.starts_with(URN), "{uri}");
+    let response = rig.get(&target("pub", &uri));
+    assert_ne!(response.status, 303, "{response}");
+    let sent = &rig.upstream.requests_to("/authorize")[0];
+    let expected = "request_uri=https%3A%2F%2Fop.test%2Frequest%2F1&state=pgs";
+    assert!(sent.query().contains(expected), "{}", sent.query());
+}
+
+/// The server would check the client in the object, or not: then the record would be of another client than its code.
+#[test]
+fn a_pushed_object_of_another_client_than_the_one_that_authenticates_is_refused() {
+    let rig = rig("codes = \"upstream\"\nrequest_objects = \"read\"").unguarded();
+    let object = |client: &str| {
+        let claims = json!({
+            "client_id": client,
+            "response_type": "code",
+            "redirect_uri": REDIRECT_URI,
+            "code_challenge": s256(&unguessable()),
+            "code_challenge_method": "S256",
+        });
+        format!(
+            "request=eyJhbGciOiJSUzI1NiJ9.{}.c2ln",
+            URL_SAFE_NO_PAD.encode(claims.to_string())
+        )
+    };
+    let basic = format!("Basic {}", STANDARD.encode("conf:secret"));
+    let authenticated = [("Authorization", &*basic)];
+    for other in ["pub", "conf2", "conf "] {
+        let refused = rig.post("/par", &authenticated, &object(other));
+        assert_eq!(refused.status, 400, "{other}: {refused}");
+        assert!(refused.text().contains("client"), "{refused}");
+    }
+    assert!(rig.upstream.requests_to("/par").is_empty());
+    let pushed = rig.post("/par", &authenticated, &object("conf"));
+    assert_eq!(pushed.status, 201, "{pushed}");
 }
 
 #[test]
@@ -200,7 +295,7 @@ fn parameters_beside_the_request_uri_change_nothing() {
     let target = format!(
         "{}&code_challenge={}&code_challenge_method=S256&redirect_uri=https%3A%2F%2Fevil.test%2Fcb&state=x&response_type=code",
         target("pub", &uri),
-        crate::support::params::s256(&thief),
+        s256(&thief),
     );
     let entered = rig.get(&target);
     let entry = entered

@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use super::agent::{Agent, Transcript};
 use super::balancer::{Balancer, Ports};
-use super::client::{Authorization, access_token};
+use super::client::{Authorization, access_token, assert_refused, assert_token};
 use super::fixture::{free_port, program};
 use super::front::TRUSTED;
 use super::gate::Gate;
@@ -239,6 +239,21 @@ impl Stage {
     pub(crate) fn with_own_codes(mut self) -> Self {
         self.codes_stay = true;
         self
+    }
+
+    /// Sends the wrong token requests, and then the right one twice. Only the right one may reach the server, once.
+    #[track_caller]
+    pub(crate) fn redeems_only(&self, right: &Params, wrong: &[Params]) {
+        for wrong in wrong {
+            assert_refused(&self.token(wrong), "invalid_grant");
+        }
+        assert!(
+            self.ledger().redemptions().is_empty(),
+            "nothing reached the server"
+        );
+        assert_token(&self.token(right));
+        assert_refused(&self.token(right), "invalid_grant");
+        assert_eq!(self.ledger().answers(), [200]);
     }
 
     /// Announces tokens that another program got.
