@@ -6,8 +6,10 @@
     reason = "a violated invariant must end the run"
 )]
 
+mod cookies;
 mod documents;
 mod json_member;
+mod signed_response;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE};
@@ -36,8 +38,10 @@ use crate::spelling::{Twins, any_layer};
 use crate::store::{SealKeys, Sealer};
 use crate::suspicion::{self, Kind, Look, names, words};
 
+pub use cookies::cookies;
 pub use documents::metadata_document;
 pub use json_member::json_member;
+pub use signed_response::signed_response;
 
 const PAIRS: usize = 64;
 
@@ -461,7 +465,7 @@ pub fn config_file(input: &[u8]) {
 pub type Target = fn(&[u8]);
 
 /// All targets by name, for `fuzz/` and for the replay.
-pub const TARGETS: [(&str, Target); 14] = [
+pub const TARGETS: [(&str, Target); 16] = [
     ("params", params),
     ("authorization_request", authorization_request),
     ("token_body", token_body),
@@ -470,6 +474,8 @@ pub const TARGETS: [(&str, Target); 14] = [
     ("form_post_page", form_post_page),
     ("metadata_document", metadata_document),
     ("json_member", json_member),
+    ("signed_response", signed_response),
+    ("cookies", cookies),
     ("handle", handle),
     ("sealed", sealed),
     ("suspicion", suspicion),

@@ -22,7 +22,7 @@ mod registered;
 pub(crate) mod reply;
 pub(crate) mod settings;
 pub(crate) mod shared;
-mod sign_in_cookies;
+pub(crate) mod sign_in_cookies;
 pub(crate) mod site;
 pub(crate) mod snapshot;
 mod subject;

@@ -16,16 +16,16 @@ const AFTER_ANSWER: u64 = 60;
 /// count the attributes).
 const LONGEST: usize = 4096;
 /// The most cookies of one kind that a browser keeps.
-const MOST: usize = 8;
+pub(crate) const MOST: usize = 8;
 /// The most `Set-Cookie` values of one answer, for a request with many forged cookies.
-const MOST_SET: usize = 2 * MOST;
+pub(crate) const MOST_SET: usize = 2 * MOST;
 
 /// The longest state, in bytes, that fits into a cookie, rounded down.
 pub(super) const LONGEST_STATE: usize = 2900;
 
 /// What a cookie has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// The client's state, encrypted for the sign-in, if it is too long for the handle of a sealed store
     /// ([`crate::store::Held::Spilled`]).
     #[default]
@@ -36,7 +36,7 @@ pub(super) enum Kind {
 
 impl Kind {
     /// The beginning of their names. With `https` the browser accepts them from this very host only.
-    const fn prefix(self, is_https: bool) -> &'static str {
+    pub(crate) const fn prefix(self, is_https: bool) -> &'static str {
         match (self, is_https) {
             (Self::State, true) => "__Host-pkce-gate-state-",
             (Self::State, false) => "pkce-gate-state-",
@@ -93,7 +93,7 @@ impl<'v> Value<'v> {
 
 /// The cookies of one kind in a request, in its order: browsers send the oldest one first (RFC 6265 section 5.4).
 #[derive(Clone, Default)]
-pub(super) struct SignInCookies {
+pub(crate) struct SignInCookies {
     kind: Kind,
     is_https: bool,
     /// Names and values.
@@ -102,7 +102,7 @@ pub(super) struct SignInCookies {
 
 impl SignInCookies {
     /// Takes them out of a request, and everything else whose name begins like theirs.
-    pub(super) fn take(headers: &mut HeaderMap, kind: Kind, is_https: bool) -> Self {
+    pub(crate) fn take(headers: &mut HeaderMap, kind: Kind, is_https: bool) -> Self {
         let prefix = kind.prefix(is_https);
         let is_one = |name: &str| name.starts_with(prefix);
         let has_name = |name: &str| {
@@ -124,7 +124,7 @@ impl SignInCookies {
     }
 
     /// The names of the sign-ins ([`name`]) that had their answer, or of the others, each with its text.
-    pub(super) fn all(&self, answered: bool) -> impl Iterator<Item = (&str, &str)> {
+    pub(crate) fn all(&self, answered: bool) -> impl Iterator<Item = (&str, &str)> {
         let prefix = self.kind.prefix(self.is_https).len();
         let pairs = self.found.iter().take(MOST);
         pairs.filter_map(move |(name, value)| {
@@ -138,7 +138,7 @@ impl SignInCookies {
     }
 
     /// The text of the cookie of a sign-in. `None`: there is none, or more than one.
-    pub(super) fn of(&self, handle: &Handle) -> Option<&str> {
+    pub(crate) fn of(&self, handle: &Handle) -> Option<&str> {
         Some(self.value(handle)?.text)
     }
 
@@ -153,7 +153,7 @@ impl SignInCookies {
     /// Adds the cookie of a new sign-in. Returns the `Set-Cookie` values: its own, and those that remove cookies if there are too
     /// many, first those of sign-ins that had their answer, then the oldest. `None`: it is too long. `now` is in seconds since
     /// 1970.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         handle: &Handle,
         text: &str,
@@ -214,7 +214,7 @@ impl SignInCookies {
 }
 
 /// The name of a sign-in in the name of its cookie. The handle cannot be computed from it.
-pub(super) fn name(handle: &Handle) -> String {
+pub(crate) fn name(handle: &Handle) -> String {
     URL_SAFE_NO_PAD.encode(handle.digest().as_bytes())
 }
 

@@ -24,29 +24,9 @@ await run('openid-client', async (outcome) => {
 
   outcome.codes = [];
   for (let user = 0; user < Number(options.times); user += 1) {
-    const checks = { expectedState: client.randomState(), expectedNonce: client.randomNonce(), idTokenExpected: true };
-    const parameters = {
-      redirect_uri: options['redirect-uri'],
-      scope: options.scope,
-      state: checks.expectedState,
-      nonce: checks.expectedNonce,
-    };
-    if (options['response-mode'] !== undefined) parameters.response_mode = options['response-mode'];
-    if (outcome.pkce) {
-      checks.pkceCodeVerifier = client.randomPKCECodeVerifier();
-      parameters.code_challenge = await client.calculatePKCECodeChallenge(checks.pkceCodeVerifier);
-      parameters.code_challenge_method = 'S256';
-    }
-
-    const bound = {};
-    if (options.dpop === 'on') {
-      const keys = await client.randomDPoPKeyPair();
-      bound.DPoP = client.getDPoPHandle(config, keys);
-      if (options.par === 'on') parameters.dpop_jkt = await bound.DPoP.calculateThumbprint();
-    }
-    const url = await authorizationUrl(config, parameters);
-    const response = await authorize(url, options['redirect-uri']);
+    const { checks, bound, response } = await begin(config, outcome.pkce);
     outcome.response = parametersOf(response);
+    if (options.verifier === 'other') ({ pkceCodeVerifier: checks.pkceCodeVerifier } = (await begin(config, outcome.pkce)).checks);
     if (options.verifier === 'wrong') checks.pkceCodeVerifier = client.randomPKCECodeVerifier();
     if (options.verifier === 'none') delete checks.pkceCodeVerifier;
     if (options.retry === 'bare') config[client.customFetch] = bareOnRetry();
@@ -57,6 +37,33 @@ await run('openid-client', async (outcome) => {
     outcome.codes.push(outcome.response.code); // of those who have tokens
   }
 });
+
+/** Signs in, up to the authorization response. */
+async function begin(config, pkce) {
+  const checks = { expectedState: client.randomState(), expectedNonce: client.randomNonce(), idTokenExpected: true };
+  const parameters = {
+    redirect_uri: options['redirect-uri'],
+    scope: options.scope,
+    state: checks.expectedState,
+    nonce: checks.expectedNonce,
+  };
+  if (options['response-mode'] !== undefined) parameters.response_mode = options['response-mode'];
+  if (pkce) {
+    checks.pkceCodeVerifier = client.randomPKCECodeVerifier();
+    parameters.code_challenge = await client.calculatePKCECodeChallenge(checks.pkceCodeVerifier);
+    parameters.code_challenge_method = 'S256';
+  }
+
+  const bound = {};
+  if (options.dpop === 'on') {
+    const keys = await client.randomDPoPKeyPair();
+    bound.DPoP = client.getDPoPHandle(config, keys);
+    if (options.par === 'on') parameters.dpop_jkt = await bound.DPoP.calculateThumbprint();
+  }
+  const url = await authorizationUrl(config, parameters);
+  const response = await authorize(url, options['redirect-uri']);
+  return { checks, bound, response };
+}
 
 function authorizationUrl(config, parameters) {
   if (options.jar === 'on') return signed(config, parameters);
