@@ -268,8 +268,7 @@ fn policy(read: &Read<'_>) {
 }
 
 fn upstream_codes(table: &Table<'_>, read: &Read<'_>) {
-    let target = read.target.as_ref();
-    let upstream = target.map_or_else(|| "the upstream".to_owned(), Origin::to_string);
+    let upstream = read.url();
     table.push(Problem::warning(
         table.at("codes"),
         "this depends on the upstream being unreachable around the gate",

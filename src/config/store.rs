@@ -11,7 +11,7 @@ use super::tree::Table;
 use super::upstream::Read;
 use super::value::{Kind, TEXT, Wrong};
 use super::wording::quoted;
-use crate::policy::{Codes, Mode};
+use crate::policy::Mode;
 use crate::store::{self, KeyFile, Remote, Target, key_of};
 
 /// The word of `kind`.
@@ -326,7 +326,7 @@ fn kept_here(table: &Table<'_>, upstreams: &[Read<'_>]) {
         let clients = read.clients.iter().map(|(_, client)| &client.rule);
         let mut rules = clients.chain([read.gateway.rules.default_rule()]);
         rules.any(|rule| {
-            rule.mode == Mode::Report || rule.mode == Mode::Enforce && rule.codes == Codes::Upstream
+            rule.mode == Mode::Report || rule.mode == Mode::Enforce && rule.lets_codes_through()
         })
     });
     if without_handles {
@@ -334,7 +334,7 @@ fn kept_here(table: &Table<'_>, upstreams: &[Read<'_>]) {
             table.at("kind"),
             "some clients get no handles, so this process keeps their records in its memory",
             "a restart forgets these, and another replica does not know them",
-            "that concerns codes = \"upstream\", and mode = \"report\", whose reports are then incomplete with replicas",
+            "that concerns codes = \"upstream\", responses with code and id_token, and mode = \"report\", whose reports are then incomplete with replicas",
         ));
     }
 }

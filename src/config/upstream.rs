@@ -32,6 +32,14 @@ pub(super) struct Read<'t> {
     pub(super) gateway: gateway::Settings,
 }
 
+impl Read<'_> {
+    /// The URL of the upstream, in a message.
+    pub(super) fn url(&self) -> String {
+        let target = self.target.as_ref();
+        target.map_or_else(|| "the upstream".to_owned(), Origin::to_string)
+    }
+}
+
 /// Reads one `[[upstream]]`. `own_origin` is the default of `public_url`.
 pub(super) fn read<'t>(
     table: Table<'t>,
@@ -232,11 +240,11 @@ fn entry(table: &Table<'_>, rule: &Rule, clients: &[(Table<'_>, ClientRule)]) ->
 /// Reports each rule under which `to_upstream = "replace"` could not work: without handles the gate cannot tell which sign-in a request
 /// continues, so it could not send both halves of its own pair. A client that is not judged sends what it likes.
 fn needs_handles(pkce: &Table<'_>, rule: &Rule, clients: &[(Table<'_>, ClientRule)]) {
-    let lacks = |rule: &Rule| rule.mode != Mode::Off && !rule.uses_handles();
+    let lacks = |rule: &Rule| rule.mode != Mode::Off && rule.lets_codes_through();
     let default = Some((pkce, rule)).into_iter();
     let exceptions = clients.iter().map(|(table, client)| (table, &client.rule));
-    for (table, _) in default.chain(exceptions).filter(|(_, rule)| lacks(rule)) {
-        let keys = ["mode", "codes"];
+    for (table, rule) in default.chain(exceptions).filter(|(_, rule)| lacks(rule)) {
+        let keys = ["mode", "codes", "response_types"];
         if !keys
             .iter()
             .all(|key| table.is_good(key) && pkce.is_good(key))
@@ -246,6 +254,22 @@ fn needs_handles(pkce: &Table<'_>, rule: &Rule, clients: &[(Table<'_>, ClientRul
         let message = format!("{} needs codes = \"handle\"", pkce.name("to_upstream"));
         let label = "without handles the gate cannot send both halves of its own pair";
         let help = "write codes = \"handle\", or to_upstream = \"forward\"";
+        if rule.uses_handles() {
+            let of = if table.has("response_types") {
+                table
+            } else {
+                pkce
+            };
+            let message = format!(
+                "{} is not possible for every response type",
+                pkce.name("to_upstream")
+            );
+            let label = "a response with code and id_token keeps the upstream's values, so the gate cannot send its own pair";
+            let help = "remove the response types with code and id_token, or write to_upstream = \"forward\"";
+            let problem = Problem::error(pkce.at("to_upstream"), message, label, help);
+            pkce.push(problem.and_at(of.at("response_types"), "because of this"));
+            continue;
+        }
         let (of, key) = if table.has("codes") {
             (table, "codes")
         } else if table.has("mode") {

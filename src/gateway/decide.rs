@@ -100,6 +100,7 @@ impl Exchange<'_> {
             client: about.client.as_deref().map(ClientId::as_str),
             method: about.method,
             redirect_origin: about.redirect_uri.as_deref().and_then(redirect::origin),
+            codes: about.keeps_code.then_some("upstream"),
             peer: peer.unwrap_or_else(|| node.as_str()),
         });
     }

@@ -122,6 +122,7 @@ pub(super) fn about<'r>(parsed: &'r DirectRequest<'_>) -> About<'r> {
         method: parsed
             .code_challenge
             .and_then(|_| CodeChallengeMethod::parse(parsed.code_challenge_method)),
+        keeps_code: false,
     }
 }
 

@@ -89,6 +89,7 @@ impl Parts {
             client: client::named_loosely(self.authorization(), forms).map(Cow::Owned),
             redirect_uri: redirect::named_loosely(forms).map(Cow::Owned),
             method: None,
+            keeps_code: false,
         }
     }
 

@@ -12,6 +12,8 @@ pub(super) struct About<'f> {
     pub(super) redirect_uri: Option<Cow<'f, str>>,
     /// The method of the challenge in the request, or else of the challenge that its sign-in began with.
     pub(super) method: Option<CodeChallengeMethod>,
+    /// Whether the client gets the upstream's own code although its rule has handles.
+    pub(super) keeps_code: bool,
 }
 
 impl About<'_> {

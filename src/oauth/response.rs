@@ -88,6 +88,12 @@ impl ResponseType {
             .any(|word| matches!(word, "token" | "id_token"))
     }
 
+    /// Whether the response contains an `id_token` with hashes of the code and the `state` beside it (OpenID Connect Core section
+    /// 3.3.2.11).
+    pub fn hashes_code(&self) -> bool {
+        self.yields_code() && self.words().any(|word| word == "id_token")
+    }
+
     /// Whether the response contains neither a code nor a token (`none`).
     pub fn yields_nothing(&self) -> bool {
         self.0 == "none"

@@ -127,6 +127,19 @@ impl Rule {
     pub fn uses_handles(&self) -> bool {
         self.codes == Codes::Handle && self.mode != Mode::Off
     }
+
+    /// Whether handles replace the values of a request with this response type. Not if its response hashes them, and is allowed:
+    /// the client would find that the hashes do not match.
+    pub fn uses_handles_for(&self, response_type: &ResponseType) -> bool {
+        let is_hashed = response_type.hashes_code() && self.response_types.contains(response_type);
+        self.uses_handles() && !is_hashed
+    }
+
+    /// Whether this client may get codes that the upstream issued.
+    pub fn lets_codes_through(&self) -> bool {
+        let mut types = self.response_types.iter();
+        !types.all(|response_type| self.uses_handles_for(response_type)) || !self.uses_handles()
+    }
 }
 
 /// The items that are in both lists.

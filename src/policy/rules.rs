@@ -45,12 +45,12 @@ impl Any {
     fn with(self, rule: &Rule) -> Self {
         let yields_none = |response_type: &ResponseType| !response_type.yields_code();
         let enforced = rule.mode == Mode::Enforce;
-        let handles = rule.uses_handles();
+        let (handles, passes) = (rule.uses_handles(), rule.lets_codes_through());
         Self {
             response_without_code: self.response_without_code
                 || rule.response_types.iter().any(yields_none),
-            upstream_codes: self.upstream_codes || !handles,
-            enforced_upstream_codes: self.enforced_upstream_codes || enforced && !handles,
+            upstream_codes: self.upstream_codes || passes,
+            enforced_upstream_codes: self.enforced_upstream_codes || enforced && passes,
             judged: self.judged || rule.mode != Mode::Off,
             touched: self.touched || enforced || handles,
             watched: self.watched || !rule.may_change_requests(),
@@ -223,12 +223,12 @@ impl Rules {
         self.clients.values()
     }
 
-    /// Whether any client's codes are not replaced by handles.
+    /// Whether any client may get a code that is not replaced by a handle.
     pub fn any_upstream_codes(&self) -> bool {
         self.any.upstream_codes
     }
 
-    /// Whether any enforced client's codes are not replaced by handles.
+    /// Whether any enforced client may.
     pub fn any_enforced_upstream_codes(&self) -> bool {
         self.any.enforced_upstream_codes
     }
@@ -295,7 +295,7 @@ mod tests {
             .into_iter()
             .flat_map(|mode| codes.map(|codes| (mode, codes)))
             .flat_map(|(mode, codes)| {
-                ["code", "id_token"].map(|response_type| Rule {
+                ["code", "id_token", "code id_token"].map(|response_type| Rule {
                     mode,
                     codes,
                     response_types: vec![ResponseType::parse(response_type)],
@@ -319,11 +319,11 @@ mod tests {
             let asked = Rules::new(default.clone(), [(client, exception)]);
             let all = [default, rule, afterwards];
             let any = |is: fn(&Rule) -> bool| all.into_iter().any(is);
-            let upstream = |rule: &Rule| !rule.uses_handles();
+            let upstream = Rule::lets_codes_through;
             assert_eq!(asked.any_upstream_codes(), any(upstream));
             assert_eq!(
                 asked.any_enforced_upstream_codes(),
-                any(|rule| rule.mode == Mode::Enforce && !rule.uses_handles())
+                any(|rule| rule.mode == Mode::Enforce && rule.lets_codes_through())
             );
             assert_eq!(
                 asked.observes_only(),

@@ -80,6 +80,9 @@ pub(crate) enum Event<'a> {
         /// The origin of the redirect URI in the request ([`crate::oauth::redirect::origin`]).
         #[serde(skip_serializing_if = "Option::is_none")]
         redirect_origin: Option<&'a str>,
+        /// `upstream`, if the client gets the upstream's own code although its rule has handles: the response hashes the code.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        codes: Option<&'static str>,
         /// The address of the client; behind a trusted proxy, the forwarded one.
         peer: &'a str,
     },

@@ -178,6 +178,7 @@ mod tests {
                 client: Some(client),
                 method: None,
                 redirect_origin: None,
+                codes: None,
                 peer: "192.0.2.1",
             });
         }

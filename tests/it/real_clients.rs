@@ -141,6 +141,30 @@ fn openid_client_completes_with_signed_requests_and_responses() {
     }
 }
 
+/// With handles for the other flows of the client: the gate itself leaves what the ID token hashes.
+#[test]
+fn openid_client_completes_with_a_hybrid_response_beside_handles() {
+    for (verifier, ok) in [("right", true), ("other", false), ("none", false)] {
+        let types = "[upstream.pkce]\nresponse_types = [\"code\", \"code id_token\"]\n";
+        let stage = Stage::configured(&OIDC_PROVIDER, types).with_own_codes();
+        let arguments = [
+            "--client-id",
+            "signed",
+            "--hybrid",
+            "on",
+            "--verifier",
+            verifier,
+        ];
+        let outcome = run(&stage, "clients/openid-client.mjs", &arguments);
+        assert_eq!(outcome["ok"], ok, "{verifier}: {outcome}");
+        if ok {
+            continue;
+        }
+        assert_eq!(outcome["error"]["oauth"], "invalid_grant", "{outcome}");
+        assert!(stage.ledger().redemptions().is_empty(), "{verifier}");
+    }
+}
+
 /// The client has a code, and sends a verifier of no flow, that of its other flow, or none.
 #[test]
 fn a_code_of_a_signed_request_or_response_needs_its_verifier() {

@@ -7,7 +7,7 @@ use crate::config::upstream::Read;
 use crate::config::wording::quoted;
 use crate::gateway::settings::BrowserBinding;
 use crate::policy::ClientRule;
-use crate::policy::{Codes, Mode, Rule};
+use crate::policy::{Mode, Rule};
 
 /// The rule of a client that is in force on that day.
 fn in_force(client: &ClientRule, today: u64) -> &Rule {
@@ -37,8 +37,8 @@ pub(crate) fn forgotten_paths(read: &Read<'_>, today: u64) {
     let routes = &read.routes;
     let is_default =
         routes.is_good("default") && (routes.has("default") || routes.lacks("default"));
-    let enforced = |rule: &Rule| rule.mode == Mode::Enforce && rule.codes == Codes::Upstream;
-    let Some((codes, _)) = travelling_codes(read, today, enforced).filter(|_| is_default) else {
+    let enforced = |rule: &Rule| rule.mode == Mode::Enforce && rule.lets_codes_through();
+    let Some((codes, rule)) = travelling_codes(read, today, enforced).filter(|_| is_default) else {
         return;
     };
     let (key, net, help) = if read.gateway.routes.deny_by_default {
@@ -63,7 +63,7 @@ pub(crate) fn forgotten_paths(read: &Read<'_>, today: u64) {
         format!(
             "{net}: what is compressed, or in an encoding that only the upstream knows, goes through it"
         ),
-        format!("{help}; or write codes = \"handle\""),
+        format!("{help}; or {}", to_keep_codes(rule)),
     );
     routes.push(problem.and_at(codes, UPSTREAM_CODES));
 }
@@ -93,13 +93,15 @@ pub(crate) fn constant_states(read: &Read<'_>, today: u64) {
         return;
     }
     let default = read.gateway.rules.default_rule().mode;
-    let stopped = |rule: &Rule| rule.mode.max(default) == Mode::Enforce && !rule.uses_handles();
+    let stopped =
+        |rule: &Rule| rule.mode.max(default) == Mode::Enforce && rule.lets_codes_through();
     let Some((codes, rule)) = travelling_codes(read, today, stopped) else {
         return;
     };
+    let help = "write browser_binding = \"soft\"".to_owned();
     let help = match rule.mode {
-        Mode::Off => "write browser_binding = \"soft\"",
-        Mode::Report | Mode::Enforce => "write browser_binding = \"soft\", or codes = \"handle\"",
+        Mode::Off => help,
+        Mode::Report | Mode::Enforce => format!("{help}, or {}", to_keep_codes(rule)),
     };
     let problem = Problem::warning(
         pkce.at("browser_binding"),
@@ -112,6 +114,15 @@ pub(crate) fn constant_states(read: &Read<'_>, today: u64) {
 
 const UPSTREAM_CODES: &str = "clients get the codes that the upstream issued";
 
+/// What an operator writes so that clients get no codes of the upstream.
+fn to_keep_codes(rule: &Rule) -> &'static str {
+    if rule.uses_handles() {
+        "remove the response types with code and id_token"
+    } else {
+        "write codes = \"handle\""
+    }
+}
+
 /// The first rule that satisfies the predicate, and the position of the key that decides about its codes.
 fn travelling_codes<'r>(
     read: &'r Read<'_>,
@@ -119,23 +130,31 @@ fn travelling_codes<'r>(
     is_such: impl Fn(&Rule) -> bool,
 ) -> Option<(Span, &'r Rule)> {
     let (pkce, default) = (&read.pkce, read.gateway.rules.default_rule());
+    let key = |rule: &Rule| {
+        if rule.uses_handles() {
+            "response_types"
+        } else {
+            "codes"
+        }
+    };
     if is_such(default) {
-        return Some((pkce.at("codes"), default));
+        return Some((pkce.at(key(default)), default));
     }
     let clients = read.clients.iter();
     let mut clients = clients.map(|(client, rule)| (client, in_force(rule, today)));
     let (client, rule) = clients.find(|(_, rule)| is_such(rule))?;
+    let key = key(rule);
     let at = match rule.mode {
         // With `mode = "off"` codes are never replaced, whatever `codes` says.
         Mode::Off => client.at("mode"),
-        Mode::Report | Mode::Enforce if client.has("codes") => client.at("codes"),
-        Mode::Report | Mode::Enforce => pkce.at("codes"),
+        Mode::Report | Mode::Enforce if client.has(key) => client.at(key),
+        Mode::Report | Mode::Enforce => pkce.at(key),
     };
     Some((at, rule))
 }
 
-/// An `id_token` contains hashes of the code and the state that the upstream sent (OpenID Connect Core 3.3.2.11). With
-/// handles the client receives a different code, so the hashes do not match.
+/// An `id_token` contains hashes of the code and the state that the upstream sent (OpenID Connect Core 3.3.2.11), so clients get
+/// these in its response although the rule has handles.
 pub(crate) fn signed_hashes(read: &Read<'_>, today: u64) {
     let pkce = &read.pkce;
     let default = read.gateway.rules.default_rule();
@@ -149,10 +168,7 @@ pub(crate) fn signed_hashes(read: &Read<'_>, today: u64) {
             pkce
         };
         let mut types = rule.response_types.iter();
-        let hybrid = types.find(|kind| {
-            let words: Vec<&str> = kind.as_str().split(' ').collect();
-            ["code", "id_token"].iter().all(|word| words.contains(word))
-        });
+        let hybrid = types.find(|kind| kind.hashes_code());
         let at = writes.at("response_types");
         let is_good = table.is_good("codes") && writes.is_good("response_types");
         if let Some(hybrid) = hybrid.filter(|_| rule.uses_handles() && is_good)
@@ -160,12 +176,13 @@ pub(crate) fn signed_hashes(read: &Read<'_>, today: u64) {
         {
             said.push(at);
             let hybrid = quoted(hybrid.as_str());
+            let upstream = read.url();
             let problem = Problem::warning(
                 at,
-                format!("the id_token of {hybrid} does not fit the code beside it"),
-                "its c_hash and s_hash are made of the upstream's code and state; with codes = \"handle\" the client gets others",
+                format!("clients get the upstream's own code in responses to {hybrid}"),
+                "the id_token has hashes of the code and the state (c_hash, s_hash), so the gate cannot put handles there",
                 format!(
-                    "write codes = \"upstream\" for the clients that need {hybrid}, or remove it"
+                    "close every other way to {upstream}; allow {hybrid} in the [[upstream.client]] that needs it, or remove it"
                 ),
             );
             writes.push(if table.has("codes") {

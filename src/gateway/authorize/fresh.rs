@@ -51,14 +51,14 @@ pub(super) async fn fresh(
     let judged = fresh.judge();
     let pending = fresh.pending(&judged, tie.digest);
     // With handles, too: the sign-in may have begun before handles were configured, or before its client's exception ended.
-    let may_correlate = !fresh.rule.uses_handles() || exchange.rules().any_upstream_codes();
+    let may_correlate = !fresh.uses_handles() || exchange.rules().any_upstream_codes();
     let correlated = may_correlate.then(|| Correlated::of(&pending));
     if let Some(correlated) = &correlated
         && let Some(key) = correlated.goes_on(exchange, &request.method, &fresh).await
     {
         return pass(exchange, nothing_to_judge(request), Some(key.into())).await;
     }
-    let correlated = correlated.filter(|_| !fresh.rule.uses_handles());
+    let correlated = correlated.filter(|_| !fresh.uses_handles());
     let violation = judged.err();
     let decided = match &correlated {
         None => exchange.decide(fresh.rule, request, violation, &fresh.about()),

@@ -56,6 +56,21 @@ impl<'s> Fresh<'s> {
             client: self.client.as_ref().map(Cow::Borrowed),
             redirect_uri: self.parsed.redirect_uri.map(Cow::Borrowed),
             method: self.method(),
+            keeps_code: self.rule.uses_handles() && !self.uses_handles(),
+        }
+    }
+
+    /// Whether handles replace the values of this request.
+    pub(super) fn uses_handles(&self) -> bool {
+        // Only a response type of several words can hash its code.
+        let is_plain = self
+            .parsed
+            .response_type
+            .is_none_or(|kind| !kind.contains(' '));
+        if is_plain {
+            self.rule.uses_handles()
+        } else {
+            self.rule.uses_handles_for(&self.response_type())
         }
     }
 

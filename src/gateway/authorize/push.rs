@@ -110,7 +110,7 @@ async fn judged(
     };
     let pending = fresh.pending(&judged, None);
     let violation = judged.err();
-    if !fresh.rule.uses_handles() {
+    if !fresh.uses_handles() {
         let correlated = Correlated::of(&pending);
         let key = correlated.key.into();
         let decided = correlated

@@ -90,6 +90,7 @@ fn about<'f>(fresh: &'f Fresh<'_>, claim: &Claim) -> About<'f> {
         client: fresh.client.as_ref().map(Cow::Borrowed),
         redirect_uri: None,
         method: challenge.map(CodeChallenge::method),
+        keeps_code: false,
     }
 }
 

@@ -37,6 +37,7 @@ impl Judged<'_> {
             client,
             redirect_uri: redemption.redirect_uri.map(Cow::Borrowed),
             method: self.method,
+            keeps_code: false,
         }
     }
 }

@@ -201,6 +201,7 @@ fn decision(telemetry: &Telemetry, client: Option<&str>, violation: Option<&Viol
         client,
         method: None,
         redirect_origin: violation.map(|_| "https://app.example"),
+        codes: None,
         peer: "192.0.2.1",
     };
     let log = telemetry.log().unwrap();
@@ -353,24 +354,29 @@ fn issuer_mismatch(upstream: &Upstream) -> Event<'_> {
     }
 }
 
+/// A decision with all optional fields.
+fn full_decision(upstream: &Upstream) -> Event<'_> {
+    Event::Decision {
+        request: RequestId(1),
+        upstream,
+        endpoint: Endpoint::Authorization,
+        decided: Decided::Refused,
+        violation: Some(&Violation::MethodNotAllowed { by_omission: true }),
+        client: Some("portal"),
+        method: Some(CodeChallengeMethod::S256),
+        redirect_origin: Some("https://app.example"),
+        codes: Some("upstream"),
+        peer: "192.0.2.1",
+    }
+}
+
 /// All events, with all optional fields.
 fn tell_all(telemetry: &Telemetry) {
     let upstream = &telemetry.metrics().upstream("legacy");
     let request = RequestId(1);
     let peer = SocketAddr::from(([192, 0, 2, 1], 4711));
-    let missing = Violation::MethodNotAllowed { by_omission: true };
     let events = [
-        Event::Decision {
-            request,
-            upstream,
-            endpoint: Endpoint::Authorization,
-            decided: Decided::Refused,
-            violation: Some(&missing),
-            client: Some("portal"),
-            method: Some(CodeChallengeMethod::S256),
-            redirect_origin: Some("https://app.example"),
-            peer: "192.0.2.1",
-        },
+        full_decision(upstream),
         answered(upstream),
         Event::Misdirected {
             request,

@@ -46,6 +46,7 @@ impl Flood {
             client,
             method: None,
             redirect_origin: None,
+            codes: None,
             peer: "192.0.2.1",
         }
     }

@@ -149,7 +149,8 @@ fn response_types_and_modes_of_a_client_apply_to_it_alone() {
     let rig = with_exception(
         "response_types = [\"code\", \"code id_token\"]\nresponse_modes = [\"fragment\"]",
         FUTURE,
-    );
+    )
+    .unguarded();
     let hybrid = |authorization: Authorization| {
         authorization
             .with("response_type", "id_token code")

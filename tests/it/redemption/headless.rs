@@ -5,6 +5,7 @@ use pkce_gate::parts::Purpose;
 
 use crate::support::client::{Authorization, assert_refused, assert_token};
 use crate::support::http::Response;
+use crate::support::params::unguessable;
 use crate::support::rig::{Rig, authorization_response};
 use crate::support::scripted::{Act, Shape, Then, json as json_reply};
 use crate::support::store::is_handle;
@@ -104,6 +105,33 @@ fn an_echo_of_the_redirect_repeats_the_handle() {
     assert_eq!(echoed.json()["code"], *code);
     rig.vouch(&authorization);
     assert_token(&rig.token(&authorization.redemption(&code)));
+}
+
+#[test]
+fn a_code_in_the_json_answer_to_a_headless_sign_in_is_replaced_where_that_is_configured() {
+    for correlation in ["state", "cookie"] {
+        let place = "code_in_json = [{ path = \"/authorize\", pointer = \"/code\" }]";
+        let rig = Rig::pkce(&format!(
+            "{LISTED}\n{place}\ncorrelation = \"{correlation}\""
+        ));
+        rig.upstream.answer_with(Shape::JsonCode);
+        let authorization = authorization(&rig);
+        for response in both(&rig, &authorization) {
+            assert_eq!(response.status, 200, "{response}");
+            let document = response.json();
+            let code = document["code"].as_str().expect("a code");
+            assert!(is_handle(Purpose::Code, code), "{response}");
+            let right = authorization.redemption(code);
+            for wrong in [
+                right.clone().without("code_verifier"),
+                right.clone().with("code_verifier", &unguessable()),
+            ] {
+                assert_refused(&rig.token(&wrong), "invalid_grant");
+            }
+            assert_token(&rig.redeem(&authorization, code));
+            assert_refused(&rig.token(&right), "invalid_grant");
+        }
+    }
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! `codes = "upstream"` under `enforce`: nothing is rewritten, and no code is redeemed without its verifier.
 
 use super::assert_page;
-use crate::support::client::{assert_refused, assert_token};
+use crate::support::client::{Authorization, assert_refused, assert_token};
 use crate::support::http::{Request, Response};
 use crate::support::params::{s256, unguessable};
 use crate::support::rig::{Rig, authorization_response, cookie_of, target};
@@ -45,18 +45,50 @@ fn nothing_is_rewritten_and_the_verifier_is_checked() {
     assert_nothing_unverified(&rig);
 }
 
-/// The hashes in an `id_token` are those of the upstream's code and state. With handles they do not match, and `check` warns.
+/// The hashes in an `id_token` are those of the upstream's code and state. So these are not replaced, whatever `codes` says, and the
+/// log shows that.
 #[test]
 fn a_hybrid_response_keeps_the_code_and_state_that_its_id_token_hashes() {
-    for (codes, fits) in [("upstream", true), ("handle", false)] {
-        let types = "response_types = [\"code\", \"code id_token\"]";
+    for codes in ["upstream", "handle"] {
+        let types = "response_types = [\"code\", \"code id_token\", \"code token\"]";
         let rig = Rig::pkce(&format!("codes = \"{codes}\"\n{types}")).unguarded();
-        let authorization = rig.authorization().with("response_type", "code id_token");
-        let answer = rig.sign_in(&authorization);
+        let hybrid = |authorization: Authorization| {
+            let authorization = authorization.with("response_type", "id_token code");
+            let answer = rig.sign_in(&authorization);
+            (authorization, answer)
+        };
+        let (authorization, answer) = hybrid(rig.authorization());
         assert!(answer.params.get("id_token").is_some());
-        assert_eq!(answer.code() == rig.upstream.codes()[0], fits, "{codes}");
-        let asked = rig.upstream.ledger()[0].target() == target(&authorization);
-        assert_eq!(asked, fits, "{codes}");
+        assert_eq!(answer.code(), rig.upstream.codes()[0], "{codes}");
+        assert_eq!(answer.params.get("state"), authorization.state());
+        let sent = &rig.upstream.ledger()[0];
+        assert_eq!(sent.target(), target(&authorization), "{codes}");
+        let right = authorization.redemption(answer.code());
+        let (other, _) = hybrid(rig.authorization());
+        for wrong in [
+            right.clone().without("code_verifier"),
+            right.clone().with("code_verifier", &unguessable()),
+            right.clone().with("code_verifier", &other.verifier),
+            right.clone().with("client_id", "other"),
+        ] {
+            assert_refused(&rig.token(&wrong), "invalid_grant");
+        }
+        assert_token(&rig.redeem(&authorization, answer.code()));
+        assert_refused(&rig.token(&right), "invalid_grant");
+        let bare = rig.authorization().without_challenge();
+        let refused = rig.enter(&bare.with("response_type", "code id_token"));
+        let location = refused.header("location").expect("a known redirect URI");
+        assert!(location.contains("error=invalid_request"), "{refused}");
+        // No hash covers these.
+        let plain = rig.authorization().with("response_type", "code token");
+        let answer = rig.sign_in(&plain);
+        let is_own = rig.upstream.codes().contains(&answer.code().to_owned());
+        assert_eq!(is_own, codes == "upstream", "{codes}");
+        assert_token(&rig.redeem(&plain, answer.code()));
+        assert_nothing_unverified(&rig);
+        let log = rig.gate.log();
+        let says = log.contains("\"codes\":\"upstream\"");
+        assert_eq!(says, codes == "handle", "{log}");
     }
 }
 

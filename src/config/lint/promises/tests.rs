@@ -136,31 +136,33 @@ fn a_wall_with_a_tree_in_it_is_a_net() {
 }
 
 #[test]
-fn an_id_token_with_a_replaced_code_is_reported() {
+fn an_id_token_that_hashes_its_code_is_reported() {
     let hashes = |at: &str, kind: &str| {
         format!(
-            "{at} warning: the id_token of \"{kind}\" does not fit the code beside it | \
-             its c_hash and s_hash are made of the upstream's code and state; with codes = \"handle\" the client gets others | \
-             write codes = \"upstream\" for the clients that need \"{kind}\", or remove it"
+            "{at} warning: clients get the upstream's own code in responses to \"{kind}\" | \
+             the id_token has hashes of the code and the state (c_hash, s_hash), so the gate cannot put handles there | \
+             close every other way to http://127.0.0.1:9000; allow \"{kind}\" in the [[upstream.client]] that needs it, or remove it"
         )
     };
+    // A stolen code could be redeemed at another path otherwise, which is another warning.
+    let deny = "[upstream.routes]\ndefault = \"deny\"\n";
     let types = "response_types = [\"code\", \"id_token code\"]";
     check_upstream(
-        &format!("[upstream.pkce]\n{types}"),
-        &[&hashes("2:18", "code id_token")],
+        &format!("{deny}[upstream.pkce]\n{types}"),
+        &[&hashes("4:18", "code id_token")],
     );
     // One client suffices, under enforce or report.
-    let client = |keys: &str| format!("[[upstream.client]]\nid = \"a\"\n{keys}\n{UNTIL}");
-    check_upstream(&client(types), &[&hashes("3:18", "code id_token")]);
+    let client = |keys: &str| format!("{deny}[[upstream.client]]\nid = \"a\"\n{keys}\n{UNTIL}");
+    check_upstream(&client(types), &[&hashes("5:18", "code id_token")]);
     check_upstream(
         &client("mode = \"report\"\nresponse_types = [\"code token id_token\"]"),
-        &[&hashes("4:18", "code id_token token")],
+        &[&hashes("6:18", "code id_token token")],
     );
     // Reported once for all clients that inherit the value, and for a client with handles where the others have none.
     let known = "[[upstream.client]]\nid = \"a\"\ntype = \"public\"";
     check_upstream(
-        &format!("[upstream.pkce]\n{types}\n{known}"),
-        &[&hashes("2:18", "code id_token")],
+        &format!("{deny}[upstream.pkce]\n{types}\n{known}"),
+        &[&hashes("4:18", "code id_token")],
     );
     let watched = "[upstream.pkce]\nmode = \"report\"\n";
     let nothing = "2:8 warning: nothing is refused at \"legacy\" | violations are recorded only | \
@@ -182,7 +184,7 @@ fn an_id_token_with_a_replaced_code_is_reported() {
 fn sign_ins_that_nothing_tells_apart_are_said() {
     const STOP: &str = "warning: two sign-ins with the same state stop each other | \
         with the upstream's own codes only redirect URI and state tell them apart where there is no cookie | \
-        write browser_binding = \"soft\", or codes = \"handle\"";
+        write browser_binding = \"soft\", or write codes = \"handle\"";
     let deny =
         "[upstream.routes]\ndefault = \"deny\"\n[upstream.pkce]\nbrowser_binding = \"off\"\n";
     let codes = "codes = \"upstream\"";
@@ -212,7 +214,7 @@ fn sign_ins_that_nothing_tells_apart_are_said() {
             &format!("{deny}{}", client(keys)),
             &[&format!(
                 "4:19 {}",
-                STOP.replace(", or codes = \"handle\"", "")
+                STOP.replace(", or write codes = \"handle\"", "")
             )],
         );
     }

@@ -251,16 +251,16 @@ fn forms_that_post_to_an_address_with_a_code() {
     });
 }
 
-/// A sign-in that asked for an `id_token` with its code gets no access token, in any place. Fails if one requested token
+/// A sign-in that asked for an `id_token` gets no access token, in any place. Fails if one requested token
 /// permits all tokens.
 #[test]
 fn access_tokens_for_a_sign_in_that_asked_for_another_token() {
     let rig = Rig::with(Config {
-        pkce: "response_types = [\"code\", \"code id_token\", \"code token\"]",
+        pkce: "response_types = [\"code\", \"id_token\", \"code token\"]",
         ..Config::default()
     });
     for (asked, own, other) in [
-        ("code id_token", "id_token", "access_token"),
+        ("id_token", "id_token", "access_token"),
         ("code token", "access_token", "id_token"),
     ] {
         for shape in [
@@ -294,14 +294,38 @@ fn access_tokens_for_a_sign_in_that_asked_for_another_token() {
             let authorization = rig.authorization().with("response_type", asked);
             let entry = rig.entry(&authorization);
             let handle = handle_of(&entry);
-            let to = format!(
-                "{REDIRECT_URI}#code=serial-{}&{own}={TOKEN}&state={handle}",
-                handle.get(8..16).unwrap_or_default()
-            );
+            let code = if asked.starts_with("code") {
+                format!("&code=serial-{}", handle.get(8..16).unwrap_or_default())
+            } else {
+                String::new()
+            };
+            let to = format!("{REDIRECT_URI}#{own}={TOKEN}&state={handle}{code}");
             let beside = format!("0;url={REDIRECT_URI}#{other}={TOKEN}&token_type=bearer");
             let answer = reply("302 Found", &[("Location", &to), (field, &beside)], b"");
             let response = answered(&rig, &request("GET", &entry, &[], None), answer);
             is_kept(&response, field);
         }
+    }
+}
+
+/// With the upstream's own code there is no handle in the answer. A redirect or a JSON document with an access token is refused
+/// nevertheless.
+#[test]
+fn access_tokens_beside_a_code_that_an_id_token_hashes() {
+    let rig = Rig::pkce("response_types = [\"code\", \"code id_token\"]").unguarded();
+    for shape in [
+        "<meta http-equiv=refresh content=\"0;url=https://client.test/cb#access_token=TOKEN&token_type=bearer&state=STATE\">",
+        "<script>location='https://evil.test/#access_token=TOKEN&token_type=bearer&state=STATE'</script>",
+        "{\"access_token\":\"TOKEN\",\"state\":\"STATE\"}",
+    ] {
+        let kind = if shape.starts_with('{') {
+            "application/json"
+        } else {
+            "text/html"
+        };
+        let authorization = rig.authorization().with("response_type", "code id_token");
+        let page = shape.replace("STATE", authorization.state().expect("a state"));
+        let begin = request("GET", &target(&authorization), &[], None);
+        is_kept(&answered(&rig, &begin, document(kind, &page)), shape);
     }
 }
