@@ -8,7 +8,7 @@ use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::atomic::{AtomicI64, Ordering};
-use std::sync::{Arc, LazyLock};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 
 use super::link::servers::Server;
@@ -95,7 +95,7 @@ struct Frozen {
     server: Server,
     file: PathBuf,
     /// Milliseconds since 1970.
-    now: AtomicI64,
+    now: Mutex<i64>,
 }
 
 impl Frozen {
@@ -113,13 +113,15 @@ impl Frozen {
         Self {
             server: Server::start_under(&environment, &[]),
             file,
-            now: AtomicI64::new(now),
+            now: Mutex::new(now),
         }
     }
 
     fn advance(&self, duration: Duration) {
         let millis = i64::try_from(duration.as_millis()).unwrap();
-        let now = self.now.fetch_add(millis, Ordering::SeqCst) + millis;
+        // Locked until it is written: of two threads, the slower one would set the time back.
+        let mut now = self.now.lock().unwrap();
+        *now += millis;
         // In its place: the server has mapped the file.
         let file = OpenOptions::new().write(true).open(&self.file).unwrap();
         file.write_all_at(&now.to_ne_bytes(), 0).unwrap();
