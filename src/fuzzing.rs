@@ -8,6 +8,7 @@
 
 mod cookies;
 mod documents;
+mod handles;
 mod json_member;
 mod signed_response;
 
@@ -38,23 +39,14 @@ use crate::spelling::{Twins, any_layer};
 use crate::store::{SealKeys, Sealer};
 use crate::suspicion::{self, Kind, Look, names, words};
 
+use handles::{handles, key};
+
 pub use cookies::cookies;
 pub use documents::metadata_document;
 pub use json_member::json_member;
 pub use signed_response::signed_response;
 
 const PAIRS: usize = 64;
-
-fn key() -> HandleKey {
-    HandleKey::for_upstream("fuzz")
-}
-
-fn handles() -> (Handle, Handle) {
-    (
-        key().mint(Purpose::State, 0..=255),
-        key().mint(Purpose::Code, 0..=255),
-    )
-}
 
 /// Strict parameters: unchanged, or encoded again, they parse to the same pairs.
 pub fn params(input: &[u8]) {

@@ -7,7 +7,7 @@ use http::header::{COOKIE, HeaderMap, HeaderValue};
 use crate::gateway::sign_in_cookies::{Kind, MOST, MOST_SET, SignInCookies, name};
 use crate::http::headers;
 
-use super::handles;
+use super::handles::handles;
 
 /// The `Cookie` fields of a request, one in each line: the gate's own are taken out, the others stay as they are, and neither the
 /// cookies that count nor those that are set exceed their limits.

@@ -8,7 +8,7 @@ use crate::answer::carrier::{Carried, Carrier, jarm};
 use crate::oauth::params::encode_into;
 use crate::oauth::{AuthorizationCode, json};
 
-use super::key;
+use super::handles::key;
 
 /// A signed response: what any parser finds in its claims, the gate finds, or it says that it could not read them. The input is the
 /// payload, and the whole value.

@@ -15,6 +15,7 @@ mod parsed;
 mod pass;
 mod push;
 mod pushed;
+mod redirect;
 mod refuse;
 mod rewrite;
 mod unreadable;

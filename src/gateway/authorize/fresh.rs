@@ -1,7 +1,7 @@
 //! Fresh authorization requests: judged, stored, and answered with a redirect (step 1 of the crate documentation).
 
 use http::Response;
-use http::header::{self, HeaderValue};
+use http::header::HeaderValue;
 
 use crate::clock;
 use crate::flow::submission::{Part, Sign};
@@ -10,10 +10,10 @@ use crate::policy::{Cleared, nothing_to_judge};
 use crate::store::{Held, Place, StoreError};
 
 use super::correlated::Correlated;
-use super::form::is_json;
 use super::parsed::Fresh;
 use super::pass::pass;
 use super::pushed::{is_pushed, pushed};
+use super::redirect::{location, may_be_redirected};
 use super::refuse::{fresh_unavailable, refuse, state_too_long};
 use super::rewrite::{SignIn, rewritten};
 use super::unreadable::doubtful;
@@ -180,23 +180,4 @@ async fn enter(
     )
     .await;
     with_cookies(response, cookies)
-}
-
-/// The URL of the redirect. `None`: a form is too long for a request target, or not ASCII. Then it is forwarded instead.
-pub(super) fn location(exchange: &Exchange<'_>, path: &str, query: &[u8]) -> Option<HeaderValue> {
-    let location = [path.as_bytes(), b"?", query].concat();
-    let fits = location.len() <= exchange.snapshot.limits.uri_bytes && location.is_ascii();
-    HeaderValue::from_bytes(&location).ok().filter(|_| fits)
-}
-
-/// Whether the request is nothing but an authorization request of a browser. A script does not follow a redirect with its JSON.
-pub(super) fn may_be_redirected(
-    exchange: &Exchange<'_>,
-    fresh: &Fresh<'_>,
-    request: &Received,
-) -> bool {
-    let own = &exchange.site.settings.endpoints.query;
-    fresh.submission.is_pure_request(own)
-        && !is_json(exchange, request)
-        && !request.headers.contains_key(header::AUTHORIZATION)
 }

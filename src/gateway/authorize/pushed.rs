@@ -12,9 +12,9 @@ use crate::oauth::{AuthorizationCode, ClientId, CodeChallenge, CodeKind};
 use crate::policy::{Cleared, Violation, nothing_to_judge};
 use crate::store::{Claim, Redeemed};
 
-use super::fresh::{location, may_be_redirected};
 use super::parsed::Fresh;
 use super::pass::pass;
+use super::redirect::{location, may_be_redirected};
 use super::refuse::refuse;
 use super::rewrite::{Way, send};
 use crate::gateway::exchange::Exchange;

@@ -183,7 +183,8 @@ fn tokens_in_place_of_others() {
                     );
                     let mut begin = target(&authorization);
                     let mut state = authorization.state().unwrap_or_default().to_owned();
-                    if codes == "handle" {
+                    // A response with code and id_token gets no handle.
+                    if codes == "handle" && asked != "code id_token" {
                         begin = rig.entry(&authorization);
                         state = handle_of(&begin);
                     }
