@@ -297,6 +297,10 @@ impl Gateway {
         };
         let states = cookies(Kind::State, site.reads_states);
         let flows = cookies(Kind::Handle, site.reads_flows);
+        if snapshot.has_sign_in_cookies {
+            // Those of other upstreams at this host.
+            SignInCookies::remove_all(&mut headers);
+        }
         let request = received::Parts {
             method: parts.method,
             target,

@@ -26,8 +26,8 @@ pub fn cookies(input: &[u8]) {
             let prefix = kind.prefix(is_https);
             let kept = before.iter().filter(|cookie| !is_own(cookie, prefix));
             assert_eq!(pairs(&request), kept.cloned().collect::<Vec<_>>());
-            let counted = taken.all(true).chain(taken.all(false));
-            assert!(counted.count() <= MOST);
+            let counted = taken.all(true).count() + taken.all(false).count();
+            assert!(taken.are_incomplete() || counted <= MOST);
             adds(taken, &before, prefix);
         }
     }
@@ -48,7 +48,7 @@ fn adds(mut cookies: SignInCookies, before: &[(String, String)], prefix: &str) {
     let had = before.iter().any(|(name, _)| *name == own);
     let set = cookies.add(&handle, "text", Duration::from_mins(10), 1_900_000_000);
     let set = set.expect("a short text fits");
-    assert!((1..=MOST_SET).contains(&set.len()));
+    assert!((1..=MOST_SET + 1).contains(&set.len()));
     assert_eq!(cookies.of(&handle), (!had).then_some("text"));
 }
 

@@ -17,7 +17,7 @@ const AFTER_ANSWER: u64 = 60;
 const LONGEST: usize = 4096;
 /// The most cookies of one kind that a browser keeps.
 pub(crate) const MOST: usize = 8;
-/// The most `Set-Cookie` values of one answer, for a request with many forged cookies.
+/// The most `Set-Cookie` values of one answer for sign-ins, for a request with many forged cookies.
 pub(crate) const MOST_SET: usize = 2 * MOST;
 
 /// The longest state, in bytes, that fits into a cookie, rounded down.
@@ -98,7 +98,12 @@ pub(crate) struct SignInCookies {
     is_https: bool,
     /// Names and values.
     found: Vec<(Box<str>, Box<str>)>,
+    /// Whether this browser had more sign-ins than cookies are kept for.
+    has_lost: bool,
 }
+
+/// The end of the name of the cookie that says so.
+const LOST: &str = "lost";
 
 impl SignInCookies {
     /// Takes them out of a request, and everything else whose name begins like theirs.
@@ -111,6 +116,8 @@ impl SignInCookies {
                 .decode(of_sign_in)
                 .is_ok_and(|digest| digest.len() == 16)
         };
+        let is_lost = |name: &str| name.strip_prefix(prefix) == Some(LOST);
+        let has_lost = headers::cookie_pairs(headers).any(|(name, _)| is_lost(name));
         let pairs = headers::cookie_pairs(headers).filter(|(name, _)| has_name(name));
         let found: Vec<_> = pairs
             .map(|(name, value)| (name.into(), value.into()))
@@ -120,17 +127,31 @@ impl SignInCookies {
             kind,
             is_https,
             found,
+            has_lost,
         }
+    }
+
+    /// Removes the cookies of all kinds from a request to a server behind this host that has none of its own.
+    pub(crate) fn remove_all(headers: &mut HeaderMap) {
+        let kinds = [Kind::State, Kind::Handle];
+        let all = kinds.map(|kind| [kind.prefix(true), kind.prefix(false)]);
+        headers::without_cookies(headers, |name| {
+            all.iter().flatten().any(|prefix| name.starts_with(prefix))
+        });
     }
 
     /// The names of the sign-ins ([`name`]) that had their answer, or of the others, each with its text.
     pub(crate) fn all(&self, answered: bool) -> impl Iterator<Item = (&str, &str)> {
         let prefix = self.kind.prefix(self.is_https).len();
-        let pairs = self.found.iter().take(MOST);
-        pairs.filter_map(move |(name, value)| {
+        self.found.iter().filter_map(move |(name, value)| {
             let value = Value::read(value).filter(|value| value.is_answered == answered)?;
             Some((name.get(prefix..)?, value.text))
         })
+    }
+
+    /// Whether the browser may have sign-ins whose cookies it did not send, because there were too many.
+    pub(crate) fn are_incomplete(&self) -> bool {
+        self.has_lost || self.found.len() > MOST
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -177,13 +198,22 @@ impl SignInCookies {
         let is_live = |value: &str| Value::read(value).is_some_and(|value| !value.is_answered);
         let all = self.found.iter();
         let (live, idle): (Vec<_>, Vec<_>) = all.partition(|(_, value)| is_live(value));
-        for dispensable in idle.into_iter().chain(live) {
+        let dispensable = idle.iter().map(|cookie| (cookie, false));
+        let dispensable = dispensable.chain(live.iter().map(|cookie| (cookie, true)));
+        let mut loses = false;
+        for (cookie, is_live) in dispensable {
             if kept <= MOST && bytes <= self.kind.most_bytes() || set.len() == MOST_SET {
                 break;
             }
-            set.extend(self.set(&dispensable.0, "", 0));
-            bytes -= size(dispensable);
+            set.extend(self.set(&cookie.0, "", 0));
+            bytes -= size(cookie);
             kept -= 1;
+            loses |= is_live;
+        }
+        if loses && self.kind == Kind::Handle {
+            let name = [self.kind.prefix(self.is_https), LOST].concat();
+            set.extend(self.set(&name, "1", lifetime));
+            self.has_lost = true;
         }
         Some(set)
     }

@@ -17,6 +17,8 @@ pub(crate) struct Snapshot {
     pub(super) routes: Routes,
     pub(super) limits: Limits,
     pub(super) trusted_proxies: Vec<IpNet>,
+    /// Whether some upstream has cookies of sign-ins.
+    pub(super) has_sign_in_cookies: bool,
 }
 
 impl Snapshot {
@@ -24,6 +26,9 @@ impl Snapshot {
     pub(crate) fn new(sites: Vec<Arc<Site>>, limits: Limits, trusted_proxies: Vec<IpNet>) -> Self {
         Self {
             routes: Routes::new(sites.iter().map(|site| site.settings.territory())),
+            has_sign_in_cookies: sites
+                .iter()
+                .any(|site| site.reads_states || site.reads_flows),
             sites,
             limits,
             trusted_proxies,

@@ -278,13 +278,14 @@ pub(crate) fn cookie<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> 
     if found.next().is_some() { None } else { first }
 }
 
-/// The cookies of a request with their values, without those that are not UTF-8.
+/// The cookies of a request with their values, without those that are not UTF-8. Only the blanks that browsers write are removed
+/// (RFC 6265 section 5.4): a name with other blanks does not begin with `__Host-` for a browser, so any host may have set it.
 pub(crate) fn cookie_pairs(headers: &HeaderMap) -> impl Iterator<Item = (&str, &str)> {
     let fields = headers.get_all(header::COOKIE).iter();
     let texts = fields
         .flat_map(cookies)
         .filter_map(|cookie| str::from_utf8(cookie).ok());
-    texts.filter_map(|cookie| cookie.trim().split_once('='))
+    texts.filter_map(|cookie| cookie.trim_matches([' ', '\t']).split_once('='))
 }
 
 /// Removes the cookie with this name.

@@ -27,16 +27,19 @@ pub(super) async fn marked(
     heard: &Heard,
 ) -> Response<Body> {
     let key = &exchange.site.state.key;
+    // A cookie of that name may come from another host of the domain. Only one has the handle of that name.
     let (live, answered) = (request.flows.all(false), request.flows.all(true));
-    let named = live.chain(answered).find(|(name, _)| *name == mark);
-    let handle = named.and_then(|(_, handle)| key.recognise(Purpose::State, handle));
-    if let Some(handle) = handle.filter(|handle| sign_in_cookies::name(handle) == mark) {
+    let named = live.chain(answered).filter(|(name, _)| *name == mark);
+    let mut handles = named.filter_map(|(_, text)| key.recognise(Purpose::State, text));
+    if let Some(handle) = handles.find(|handle| sign_in_cookies::name(handle) == mark) {
         let sign = Sign::Mark {
             handle: &handle,
             mark,
         };
+        drop(handles);
         return continuation(exchange, request, submission, sign, heard).await;
     }
+    drop(handles);
     let fresh = match Fresh::read(exchange, submission, Part::Query) {
         Ok(fresh) => fresh,
         Err(doubt) => return doubtful(exchange, request, doubt).await,

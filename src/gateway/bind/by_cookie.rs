@@ -34,7 +34,8 @@ pub(super) async fn own<'g>(
 }
 
 /// The sign-in whose cookie the request has (`correlation = "cookie"`). The page says by its URL whose requests it makes; where
-/// browsers do not send that, there must be only one sign-in that fits. One that had its answer counts only if no other fits.
+/// browsers do not send that, there must be only one sign-in that fits, of all that this browser has. One that had its answer counts
+/// only if no other fits.
 pub(super) async fn by_cookie<'g>(
     exchange: &Exchange<'g>,
     asked: &Asked<'_>,
@@ -53,15 +54,24 @@ pub(super) async fn by_cookie<'g>(
     };
     let own = asked.begun.as_ref().and_then(Key::handle);
     let mark = asked.sent.mark();
+    if own.is_none() && mark.is_none() && asked.sent.flows.are_incomplete() {
+        let whose = SignIn::Ambiguous;
+        return Ok(Belongs {
+            whose,
+            ..no_sign_in
+        });
+    }
     for is_answered in [false, true] {
         let cookies = asked.sent.flows.all(is_answered);
         let cookies = cookies.filter_map(|(name, text)| {
-            let handle = key.recognise(Purpose::State, text)?;
             let is_named = mark.as_deref().is_none_or(|mark| mark == name);
-            (is_named && sign_in_cookies::name(&handle) == name).then_some(handle)
+            let handle = is_named.then(|| key.recognise(Purpose::State, text))??;
+            (sign_in_cookies::name(&handle) == name).then_some(handle)
         });
         let candidates: Vec<Handle> = match own {
             Some(own) => vec![own.clone()],
+            // A cookie from another host of the domain may have the same name, and then the same handle.
+            None if mark.is_some() => cookies.take(1).collect(),
             None => cookies.collect(),
         };
         let mut fitting = Vec::new();

@@ -280,7 +280,8 @@ fn a_marked_request_that_differs_from_its_sign_in_is_refused() {
     assert_token(&rig.redeem(&tab.authorization, &code));
 }
 
-/// The browser keeps a limited number of cookies; the newest sign-ins count.
+/// The browser keeps a limited number of cookies; the newest sign-ins count. A page that does not say whose requests it makes gets no
+/// code then: it may be that of a sign-in without a cookie.
 #[test]
 fn many_tabs_leave_a_bounded_number_of_cookies() {
     let (rig, mut jar) = (rig(), Jar::default());
@@ -288,7 +289,7 @@ fn many_tabs_leave_a_bounded_number_of_cookies() {
         .map(|_| Tab::open(&rig, &mut jar, rig.authorization()))
         .collect();
     let flows = jar.0.iter().filter(|(name, _)| name.contains("-flow-"));
-    assert!(flows.count() <= 8, "{jar:?}");
+    assert!(flows.count() <= 9, "{jar:?}");
     assert!(jar.cookies().len() < 4096, "{jar:?}");
     let (first, last) = (&tabs[0], &tabs[11]);
     assert_page(
@@ -298,4 +299,67 @@ fn many_tabs_leave_a_bounded_number_of_cookies() {
     );
     let code = last.code(&rig, &mut jar, true);
     assert_token(&rig.redeem(&last.authorization, &code));
+}
+
+/// Windows of a hostile page begin a sign-in of the same client, and then so many others that the cookie of the first one goes.
+#[test]
+fn a_sign_in_whose_cookie_had_to_go_does_not_get_the_challenge_of_another() {
+    let (rig, mut jar) = (rig(), Jar::default());
+    let tab = Tab::open(&rig, &mut jar, rig.authorization());
+    Tab::open(&rig, &mut jar, rig.authorization());
+    for number in 0..7 {
+        let other = rig.authorization();
+        Tab::open(
+            &rig,
+            &mut jar,
+            other.with("client_id", &format!("other-{number}")),
+        );
+    }
+    let names = json!({ "client_id": "pub" });
+    let refused = tab.log_in(&rig, &mut jar, false, &names);
+    assert_page(&refused, 502, "several sign-ins of this browser");
+}
+
+/// A browser sees no `__Host-` behind such blanks, and so any host of the domain can set the cookie.
+#[test]
+fn a_cookie_with_a_blank_before_its_name_is_none() {
+    let (rig, mut jar) = (rig(), Jar::default());
+    let tab = Tab::open(&rig, &mut jar, rig.authorization());
+    for blank in ["\u{2000}", "\u{a0}", "\u{85}", "\u{3000}"] {
+        let mut tossed = Jar::default();
+        for (name, value) in &jar.0 {
+            tossed.0.push((format!("{blank}{name}"), value.clone()));
+        }
+        let refused = tab.log_in(&rig, &mut tossed, true, &json!({}));
+        assert_page(&refused, 502, "without a live sign-in");
+    }
+    let mut tossed = Jar::default();
+    for (name, value) in &jar.0 {
+        tossed.0.push((format!(" \t{name}"), value.clone()));
+    }
+    let code = tab.code(&rig, &mut tossed, true);
+    assert_token(&rig.redeem(&tab.authorization, &code));
+}
+
+/// Also many of them: the one with the handle counts.
+#[test]
+fn cookies_of_another_host_do_not_hide_those_of_the_gate() {
+    let (rig, mut jar) = (rig(), Jar::default());
+    let tab = Tab::open(&rig, &mut jar, rig.authorization());
+    let own = jar.0.iter().find(|(name, _)| name.contains("-flow-"));
+    let (own, _) = own.expect("a cookie").clone();
+    let junk = |number: usize| format!("pkce-gate-flow-{number:022}");
+    let mut cookies: Vec<_> = (0..20)
+        .map(|number| (junk(number), "1.x".to_owned()))
+        .collect();
+    cookies.push((own, "1.x".to_owned()));
+    cookies.extend(jar.0.clone());
+    let mut tossed = Jar(cookies);
+    assert_eq!(
+        rig.get_with(&tab.address, &[("Cookie", &tossed.cookies())])
+            .status,
+        200
+    );
+    let code = tab.code(&rig, &mut tossed, true);
+    assert_token(&rig.redeem(&tab.authorization, &code));
 }
