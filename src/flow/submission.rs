@@ -162,15 +162,20 @@ impl<'a> Submission<'a> {
         self.query.all(MARK).next().map(Pair::value)
     }
 
+    /// The `request_uri` of a request that continues a pushed one. `None`: there is none that a server would not fetch.
+    pub fn request_uri(&self) -> Option<&str> {
+        let mut all = self.parts().flat_map(|part| part.all("request_uri"));
+        all.find_map(|pair| is_urn(pair.value()).then_some(pair.value()))
+    }
+
     /// Checks that the protected parameters of a continuation are equal to its record. Forms of servers also contain values that
-    /// the client omitted: the default response mode, and the registered redirect URI. These are allowed. With `may_be_pushed` a
-    /// `request_uri` is, too, if it is a URN: no server fetches it, so it leads to a pushed request, whose answer has the handle
-    /// that was pushed.
+    /// the client omitted: the default response mode, and the registered redirect URI. These are allowed. `pushed`: the
+    /// `request_uri` with which the sign-in began, which servers repeat.
     pub fn continues(
         &self,
         handle: &Handle,
         record: &PendingAuthorization,
-        may_be_pushed: bool,
+        pushed: Option<&str>,
     ) -> Result<(), &'static str> {
         for part in self.parts() {
             for name in PROTECTED {
@@ -201,7 +206,7 @@ impl<'a> Submission<'a> {
                     "response_mode" => record.application.has_mode(value),
                     "state" => value == handle.expose() || record.state.as_str() == Some(value),
                     "code_challenge" => is_challenge_of(record, value),
-                    "request_uri" => may_be_pushed && is_urn(value),
+                    "request_uri" => pushed == Some(value),
                     "request" => false,
                     _ => true,
                 };
@@ -332,7 +337,12 @@ impl<'a> Submission<'a> {
 
     /// Both parts for the upstream after a pushed request, which has this `request_uri` there. What was pushed counts, so of the
     /// other protected parameters only `client_id` is kept.
-    pub fn towards_pushed(&self, sign: Sign<'_>, part: Part, request_uri: &str) -> Rewritten {
+    pub fn towards_pushed(
+        &self,
+        sign: Option<Sign<'_>>,
+        part: Part,
+        request_uri: &str,
+    ) -> Rewritten {
         let write = |params: &Params<'_>, this: Part| {
             let mut out = params.edit(|pair| match pair.name() {
                 "client_id" => Edit::Keep,
@@ -340,7 +350,7 @@ impl<'a> Submission<'a> {
                 name if name == MARK || PROTECTED.contains(&name) => Edit::Drop,
                 _ => Edit::Keep,
             });
-            if let (Sign::State(handle), true) = (sign, this == part) {
+            if let (Some(Sign::State(handle)), true) = (sign, this == part) {
                 append_pair(&mut out, "state", handle.expose());
             }
             out

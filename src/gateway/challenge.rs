@@ -164,7 +164,12 @@ fn continued<'g>(
         (None, Some(_)) => Some(Violation::MissingChallenge),
     };
     let (key, with_challenge) = (key.into(), sent.0.is_some());
-    let issuing = (rule.mode != Mode::Off).then_some(Issuing { key, record, rule });
+    let issuing = (rule.mode != Mode::Off).then_some(Issuing {
+        key,
+        record,
+        rule,
+        issued: issued::by_rule(rule),
+    });
     Judged {
         rule,
         violation,

@@ -16,7 +16,7 @@ use crate::policy::{Rule, Violation};
 use crate::store::{Held, Place, StoreError};
 
 use super::exchange::Exchange;
-use super::issued::Issuing;
+use super::issued::{self, Issuing};
 use super::received::Received;
 use super::settings::ToUpstream;
 use super::subject::About;
@@ -158,7 +158,13 @@ pub(super) async fn begin<'r>(
         // Not for a new handle.
         Held::New | Held::Again | Held::Conflict => return Err(StoreError::Entropy),
     };
-    Ok(Issuing { key, record, rule })
+    let issued = issued::by_rule(rule);
+    Ok(Issuing {
+        key,
+        record,
+        rule,
+        issued,
+    })
 }
 
 /// Prepares a request for the upstream. `with_challenge`: whether a challenge goes along.

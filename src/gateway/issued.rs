@@ -21,13 +21,24 @@ use crate::oauth::json_text::{self, Pointer};
 use crate::oauth::{AuthorizationCode, CodeKind, json};
 use crate::policy::{Rule, Violation};
 use crate::spelling::Twins;
-use crate::store::{Bound, Issued};
+use crate::store::{Bound, Held, Issued, Place};
 
 /// A request whose answer has a code to be bound.
 pub(super) struct Issuing<'r> {
     pub(super) key: Key,
     pub(super) record: PendingAuthorization,
     pub(super) rule: &'r Rule,
+    /// What the client gets.
+    pub(super) issued: Issued,
+}
+
+/// What a client gets by its rule.
+pub(super) fn by_rule(rule: &Rule) -> Issued {
+    if rule.uses_handles() {
+        Issued::Handle
+    } else {
+        Issued::Raw
+    }
 }
 
 /// The member of an answer that has the code.
@@ -68,6 +79,7 @@ impl Carries {
 /// The value that replaces the `request_uri` of the upstream, and what the record of it has.
 pub(super) mod pushed {
     use crate::flow::Handle;
+    use crate::oauth::Digest;
 
     /// RFC 9126 section 2.2.
     pub(in crate::gateway) const URN: &str = "urn:ietf:params:oauth:request_uri:";
@@ -75,6 +87,13 @@ pub(super) mod pushed {
     /// The handle in the pushed `state`, and the upstream's `request_uri`.
     pub(super) fn join(handle: &Handle, uri: &str) -> String {
         [handle.expose(), " ", uri].concat()
+    }
+
+    /// The key of a second record of the request, which is found by the `request_uri` of the upstream and, with handles, by the
+    /// handle that was pushed.
+    pub(in crate::gateway) fn record(handle: Option<&Handle>, uri: &str) -> Digest {
+        let handle = handle.map_or("", Handle::expose);
+        Digest::of("pushed request", &[handle.as_bytes(), uri.as_bytes()])
     }
 
     pub(in crate::gateway) fn split(kept: &str) -> Option<(&str, &str)> {
@@ -162,13 +181,13 @@ async fn bound(
     if sent.may_hold(&twins) {
         return Err(unsafe_because("a code in JSON that the request contains"));
     }
-    let (issued, kept) = if issuing.rule.uses_handles() {
-        (
-            Issued::Handle,
-            of(&carries.kept(&issuing.key, code.expose())),
-        )
-    } else {
-        (Issued::Raw, Some(code))
+    if carries.kind == CodeKind::PushedRequest {
+        again(exchange, issuing, &coded.code).await?;
+    }
+    let issued = issuing.issued;
+    let kept = match issued {
+        Issued::Handle => of(&carries.kept(&issuing.key, code.expose())),
+        Issued::Raw => Some(code),
     };
     let kept = kept.ok_or(unsafe_because(unreadable))?;
     let lifetime = carries.longest().map(|longest| coded.lifetime(longest));
@@ -190,6 +209,27 @@ async fn bound(
         return Err(unsafe_because("the code is in the answer a second time"));
     }
     Ok(Some(rewritten))
+}
+
+/// Stores the record of a pushed request again, by the `request_uri` of the upstream: a server may repeat that when the user has logged
+/// in, and with `codes = "upstream"` the browser brings nothing else.
+async fn again(exchange: &Exchange<'_>, issuing: &Issuing<'_>, uri: &str) -> Result<(), Violation> {
+    let handle = match issuing.issued {
+        Issued::Handle => issuing.key.handle(),
+        Issued::Raw => None,
+    };
+    let place = Place::Digest(pushed::record(handle, uri));
+    let network = exchange.network();
+    match exchange
+        .store()
+        .hold(place, &issuing.record, network)
+        .await?
+    {
+        Held::Conflict => Err(Violation::UnboundCodeInResponse(
+            "a request_uri that belongs to another request",
+        )),
+        Held::New | Held::Again | Held::Handle(_) | Held::Spilled(_) => Ok(()),
+    }
 }
 
 /// The string in a member of a JSON object. `None`: the bytes are not a JSON object without duplicate members, or it has no such

@@ -88,7 +88,7 @@ fn a_continuation_may_repeat_its_record_only() {
             "{query}"
         );
         assert_eq!(
-            submission.continues(&handle(), &record(), false).is_ok(),
+            submission.continues(&handle(), &record(), None).is_ok(),
             ok,
             "{query} {form:?}"
         );
@@ -96,28 +96,26 @@ fn a_continuation_may_repeat_its_record_only() {
 }
 
 #[test]
-fn a_continuation_of_a_pushed_request_may_have_a_urn_that_no_server_fetches() {
+fn a_continuation_may_repeat_the_pushed_request_that_it_began_with() {
     let state = format!("state={}", handle().expose());
-    for (uri, ok) in [
-        ("urn:ietf:params:oauth:request_uri:a", true),
+    let urn = "urn:ietf:params:oauth:request_uri:a";
+    for (uri, is_urn) in [
+        (urn, true),
         ("URN:x:y", true),
         ("https://evil.test/object", false),
         ("https:evil.test", false),
         ("//evil.test/object", false),
         ("data:,x", false),
         (" urn:x", false),
-        ("", true),
+        ("", false),
         ("urn", false),
     ] {
         let query = format!("client_id=app&request_uri={uri}&{state}");
         let submission = read(&query, None);
-        let continues = |may_be_pushed| {
-            submission
-                .continues(&handle(), &record(), may_be_pushed)
-                .is_ok()
-        };
-        assert_eq!(continues(true), ok, "{uri}");
-        assert_eq!(continues(false), uri.is_empty(), "{uri}");
+        assert_eq!(submission.request_uri(), is_urn.then_some(uri), "{uri}");
+        let continues = |pushed| submission.continues(&handle(), &record(), pushed).is_ok();
+        assert_eq!(continues(Some(urn)), uri == urn || uri.is_empty(), "{uri}");
+        assert_eq!(continues(None), uri.is_empty(), "{uri}");
     }
 }
 
@@ -125,7 +123,7 @@ fn a_continuation_of_a_pushed_request_may_have_a_urn_that_no_server_fetches() {
 fn a_continuation_may_fill_in_default_values() {
     let continues = |record: &PendingAuthorization, form: &str| {
         read("", Some(form))
-            .continues(&handle(), record, false)
+            .continues(&handle(), record, None)
             .is_ok()
     };
     let hybrid = PendingAuthorization {

@@ -91,7 +91,7 @@ impl<'p> Correlated<'p> {
     /// Under `browser_binding = "soft"` a second record has a key without the cookie: the sign-in may end in another browser (a
     /// link in a mail), or the browser may drop cookies. There is no second record if the state is absent or short enough to
     /// guess: the gate would take an attacker's own code for the response to it.
-    async fn hold(&self, exchange: &Exchange<'_>) -> Result<Held, StoreError> {
+    pub(super) async fn hold(&self, exchange: &Exchange<'_>) -> Result<Held, StoreError> {
         /// The shortest state, in bytes, that counts as unguessable: 96 bits in base64url.
         const UNGUESSABLE: usize = 16;
         let (store, pending, network) = (exchange.store(), self.pending, exchange.network());

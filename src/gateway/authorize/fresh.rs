@@ -168,6 +168,7 @@ async fn enter(
         sign,
         record: pending,
         browser: exchange.browser(&request.headers),
+        is_pushed: false,
     };
     // The answer may end the sign-in.
     let cleared = cleared.with(|request| (request.states, request.flows) = (states, flows));

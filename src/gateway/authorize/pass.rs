@@ -17,23 +17,40 @@ pub(super) async fn pass(
     begun: Option<Key>,
 ) -> Response<Body> {
     let browser = exchange.browser(&cleared.get().headers);
-    pass_from(exchange, cleared, begun, None, browser).await
+    let of = Of {
+        begun,
+        handle: None,
+        browser,
+        is_pushed: false,
+    };
+    pass_of(exchange, cleared, of).await
 }
 
-/// The same with the handle that it carries, and with the browser given instead of read from the cookie.
-pub(super) async fn pass_from(
+/// The sign-in of a request.
+pub(super) struct Of<'h> {
+    /// The record that it created.
+    pub(super) begun: Option<Key>,
+    /// The handle that it carries.
+    pub(super) handle: Option<&'h Handle>,
+    /// The digest of the cookie that its answer is bound to.
+    pub(super) browser: Option<Digest>,
+    /// Whether its `request_uri` is the one that the sign-in began with.
+    pub(super) is_pushed: bool,
+}
+
+/// The same for a request of this sign-in.
+pub(super) async fn pass_of(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
-    begun: Option<Key>,
-    handle: Option<&Handle>,
-    browser: Option<Digest>,
+    of: Of<'_>,
 ) -> Response<Body> {
     let asked = bind::Asked {
         sent: Box::new(cleared.get().sent()),
-        browser,
-        begun,
-        handle,
+        browser: of.browser,
+        begun: of.begun,
+        handle: of.handle,
         at_authorization: true,
+        is_pushed: of.is_pushed,
         is_plain: true,
     };
     let cleared = cleared.with(|request| Exchange::ask_for_identity(&mut request.headers));

@@ -10,7 +10,7 @@ use crate::oauth::client::ClientProblem;
 use crate::oauth::token::unambiguous;
 use crate::oauth::{Ambiguous, AuthorizationRequest, ClientId, ClientIdentity, CodeKind};
 use crate::policy::{Cleared, Violation};
-use crate::store::{Held, Place, StoreError};
+use crate::store::{Held, Issued, Place, StoreError};
 
 use super::correlated::Correlated;
 use super::parsed::{Fresh, unwrapped};
@@ -110,7 +110,7 @@ async fn judged(
     };
     let pending = fresh.pending(&judged, None);
     let violation = judged.err();
-    if !fresh.uses_handles() {
+    if !fresh.rule.may_change_requests() {
         let correlated = Correlated::of(&pending);
         let key = correlated.key.into();
         let decided = correlated
@@ -126,7 +126,13 @@ async fn judged(
         Err((_, violation)) => return reply::request_refused(&violation),
     };
     fresh.note(exchange);
+    let own = match exchange.own_verifier(fresh.rule) {
+        Ok(own) => own.filter(|_| fresh.uses_handles() && fresh.response_type().yields_code()),
+        Err(error) => return unavailable(exchange, &fresh, &error.into()),
+    };
+    let pending = PendingAuthorization { own, ..pending };
     let network = exchange.network();
+    // With `codes = "upstream"`, too: the browser that will bring the request_uri is unknown, and its records are made then.
     let held = exchange.store().hold(Place::Entry, &pending, network).await;
     let violation = match held {
         Ok(Held::Handle(handle)) => {
@@ -162,7 +168,8 @@ async fn forward(
     record: PendingAuthorization,
 ) -> Response<Body> {
     let rule = fresh.rule;
-    let form = key.handle().map(|handle| {
+    let handle = key.handle().filter(|_| fresh.uses_handles());
+    let form = handle.map(|handle| {
         let mark = sign_in_cookies::name(handle);
         let sign = match exchange.site.settings.correlation {
             Correlation::State => Sign::State(handle),
@@ -191,7 +198,16 @@ async fn forward(
         }
     });
     let sent_request = cleared.get().sent();
-    let issuing = Issuing { key, record, rule };
+    let issuing = Issuing {
+        key,
+        record,
+        rule,
+        issued: if fresh.uses_handles() {
+            Issued::Handle
+        } else {
+            Issued::Raw
+        },
+    };
     match exchange.forward(cleared).await {
         Ok(response) if response.status().is_success() => {
             issued::deliver(exchange, &issuing, REQUEST_URI, &sent_request, response).await

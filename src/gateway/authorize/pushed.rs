@@ -3,27 +3,28 @@
 
 use std::borrow::Cow;
 
-use http::{Response, StatusCode};
+use http::{HeaderValue, Response, StatusCode};
 
 use crate::clock;
 use crate::flow::submission::{Sign, is_urn};
-use crate::flow::{Handle, Key, Presented, Purpose, Settlement};
+use crate::flow::{Handle, Key, PendingAuthorization, Presented, Purpose, Settlement};
 use crate::oauth::{AuthorizationCode, ClientId, CodeChallenge, CodeKind};
-use crate::policy::{Cleared, Violation, nothing_to_judge};
-use crate::store::{Claim, Redeemed};
+use crate::policy::{Cleared, Rule, Violation, nothing_to_judge};
+use crate::store::{Claim, Pending, Redeemed};
 
+use super::correlated::Correlated;
 use super::parsed::Fresh;
 use super::pass::pass;
 use super::redirect::{location, may_be_redirected};
 use super::refuse::refuse;
 use super::rewrite::{Way, send};
 use crate::gateway::exchange::Exchange;
-use crate::gateway::issued::pushed::{URN, split};
+use crate::gateway::issued::pushed::{URN, record, split};
 use crate::gateway::received::Received;
 use crate::gateway::reply::with_cookies;
 use crate::gateway::settings::{Correlation, Entry};
 use crate::gateway::subject::About;
-use crate::gateway::{reply, sign_in_cookies};
+use crate::gateway::{browser, reply, sign_in_cookies};
 use crate::http::body::Body;
 
 /// Whether the request brings a `request_uri` that may have been pushed.
@@ -100,9 +101,12 @@ pub(super) async fn pushed(
     request: Received,
     fresh: &Fresh<'_>,
 ) -> Response<Body> {
+    let rule = exchange.rule(fresh.client.as_ref().map(ClientId::digest));
     let claim = match take(exchange, fresh).await {
         Taken::Now(claim) => claim,
-        Taken::Before => return pass(exchange, nothing_to_judge(request), None).await,
+        Taken::Before => {
+            return correlate(exchange, nothing_to_judge(request), fresh, rule).await;
+        }
         Taken::Not(violation) => {
             let decided = exchange.decide(fresh.rule, request, Some(violation), &fresh.about());
             return match decided {
@@ -111,7 +115,6 @@ pub(super) async fn pushed(
             };
         }
     };
-    let rule = exchange.rule(Some(claim.bound().application.client));
     let names = about(fresh, &claim);
     let kept = claim.bound().code.clone();
     // If the store fails here, the claim stays, and the request cannot be used again.
@@ -121,13 +124,64 @@ pub(super) async fn pushed(
         // Nothing was violated.
         Err((_, violation)) => return exchange.page(StatusCode::BAD_REQUEST, &violation, None),
     };
-    let Some((state, uri)) = split(kept.expose()) else {
+    let key = &exchange.site.state.key;
+    let of_handle = split(kept.expose())
+        .and_then(|(state, uri)| Some((key.recognise(Purpose::State, state)?, uri)));
+    match of_handle {
+        Some((handle, uri)) => enter(exchange, cleared, fresh, &handle, uri).await,
+        None => correlate(exchange, cleared, fresh, rule).await,
+    }
+}
+
+/// Forwards a request whose client gets the upstream's own code. Now that the browser is known, the record is stored as that of any
+/// other request ([`Correlated`]), so that another one with equal values makes both unusable. Of the parameters that the gate judges
+/// only those that were pushed count.
+async fn correlate(
+    exchange: &Exchange<'_>,
+    cleared: Cleared<Received>,
+    fresh: &Fresh<'_>,
+    rule: &Rule,
+) -> Response<Body> {
+    if !rule.may_change_requests() {
         return pass(exchange, cleared, None).await;
+    }
+    let uri = fresh.parsed.request_uri.unwrap_or_default();
+    let request = cleared.get();
+    let begun = async {
+        let record = match exchange.store().pending(&record(None, uri).into()).await? {
+            Pending::Live(record) => record,
+            Pending::Expired | Pending::Conflict | Pending::Unknown => {
+                return Err(Violation::UnknownRequestUri);
+            }
+        };
+        let tie = browser::tie(exchange, &request.headers)?;
+        let pending = PendingAuthorization {
+            browser: tie.digest,
+            ..*record
+        };
+        let correlated = Correlated::of(&pending);
+        correlated.hold(exchange).await?;
+        Ok((correlated.key, tie))
     };
-    let Some(handle) = exchange.site.state.key.recognise(Purpose::State, state) else {
-        return pass(exchange, cleared, None).await;
+    let (key, tie) = match begun.await {
+        Ok(begun) => begun,
+        Err(violation) => {
+            exchange.refuse(&violation, &fresh.about());
+            return refuse(exchange, request, fresh, &violation).await;
+        }
     };
-    enter(exchange, cleared, fresh, &handle, uri).await
+    let parts = fresh.submission.towards_pushed(None, fresh.part, uri);
+    let way = Way {
+        sign: None,
+        begun: Some(key.into()),
+        browser: tie.digest,
+        is_pushed: true,
+    };
+    let response = send(exchange, cleared, parts, way, || fresh.about()).await;
+    let cookie = tie
+        .set_cookie
+        .and_then(|set| HeaderValue::try_from(set).ok());
+    with_cookies(response, cookie.into_iter().collect())
 }
 
 /// Answers with a redirect that has the upstream's `request_uri`, and the handle as `state` or the mark; or forwards the request so
@@ -154,7 +208,7 @@ async fn enter(
             }
         }
     };
-    let parts = fresh.submission.towards_pushed(sign, fresh.part, uri);
+    let parts = fresh.submission.towards_pushed(Some(sign), fresh.part, uri);
     let query = parts.as_query(fresh.part, sign);
     let request = cleared.get();
     // A continuation may have a URN only.
@@ -165,9 +219,10 @@ async fn enter(
         return with_cookies(reply::redirect(location), cookies);
     }
     let way = Way {
-        sign,
-        begins: true,
+        sign: Some(sign),
+        begun: Some(handle.into()),
         browser: exchange.browser(&request.headers),
+        is_pushed: true,
     };
     let response = send(exchange, cleared, parts, way, || fresh.about()).await;
     with_cookies(response, cookies)

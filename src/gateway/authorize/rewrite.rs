@@ -3,7 +3,7 @@
 use http::{HeaderValue, Response, StatusCode, header};
 
 use crate::flow::submission::{Part, Rewritten, Sign, Towards};
-use crate::flow::{OwnVerifier, PendingAuthorization, Submission};
+use crate::flow::{Key, OwnVerifier, PendingAuthorization, Submission};
 use crate::gateway::browser;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
@@ -14,7 +14,7 @@ use crate::oauth::{CodeChallenge, Digest, json_form};
 use crate::policy::{Cleared, Violation};
 
 use super::form::is_json;
-use super::pass::pass_from;
+use super::pass::{Of, pass_of};
 
 /// The rewritten request is not valid.
 struct Unwritable;
@@ -25,6 +25,8 @@ pub(super) struct SignIn<'s> {
     pub(super) record: &'s PendingAuthorization,
     /// The digest of the cookie in the request.
     pub(super) browser: Option<Digest>,
+    /// Whether the request has the `request_uri` that the sign-in began with.
+    pub(super) is_pushed: bool,
 }
 
 /// Forwards the request with the handle in every `state` if that is the sign, and with the PKCE parameters that `to_upstream` says.
@@ -43,21 +45,29 @@ pub(super) async fn rewritten(
         let client = exchange.site.state.client_name(record.application.client);
         About::default().or_of(client, record.challenge.as_ref())
     };
+    let begun = match sign {
+        Sign::State(handle) => fresh.map(|_| handle.into()),
+        Sign::Mark { handle, .. } => Some(handle.into()),
+    };
     let way = Way {
-        sign,
-        begins: fresh.is_some(),
+        sign: Some(sign),
+        begun,
         browser: browser::of(exchange, record, sign_in.browser),
+        is_pushed: sign_in.is_pushed,
     };
     send(exchange, cleared, parts, way, name).await
 }
 
 /// How a rewritten request goes on.
 pub(super) struct Way<'s> {
-    pub(super) sign: Sign<'s>,
-    /// Whether it begins its sign-in.
-    pub(super) begins: bool,
+    /// `None`: its answer is found by the values that it repeats (`codes = "upstream"`).
+    pub(super) sign: Option<Sign<'s>>,
+    /// The record that it begins, or to which its answer belongs.
+    pub(super) begun: Option<Key>,
     /// The digest of the cookie that its answer is bound to.
     pub(super) browser: Option<Digest>,
+    /// Whether its `request_uri` is the one that its sign-in began with.
+    pub(super) is_pushed: bool,
 }
 
 /// Forwards a request with these parts in place of its own. `name`: the names for the log, if that cannot be done.
@@ -90,18 +100,20 @@ pub(super) async fn send<'n>(
         exchange.refuse(&violation, &name());
         return exchange.page(StatusCode::BAD_REQUEST, &violation, accept.as_ref());
     };
-    match way.sign {
-        Sign::State(handle) => {
-            let begun = way.begins.then(|| handle.into());
-            pass_from(exchange, cleared, begun, Some(handle), way.browser).await
-        }
-        Sign::Mark { handle, .. } => {
-            let begun = Some(handle.into());
-            let mut response = pass_from(exchange, cleared, begun, None, way.browser).await;
-            show_mark(&mut response);
-            response
-        }
+    let of = Of {
+        begun: way.begun,
+        handle: match way.sign {
+            Some(Sign::State(handle)) => Some(handle),
+            Some(Sign::Mark { .. }) | None => None,
+        },
+        browser: way.browser,
+        is_pushed: way.is_pushed,
+    };
+    let mut response = pass_of(exchange, cleared, of).await;
+    if let Some(Sign::Mark { .. }) = way.sign {
+        show_mark(&mut response);
     }
+    response
 }
 
 /// The PKCE parameters for the upstream (`to_upstream`). `own`: the challenge of the gate's own pair.

@@ -23,6 +23,8 @@ pub(in crate::gateway) struct Asked<'a> {
     pub(in crate::gateway) handle: Option<&'a Handle>,
     /// Whether the request was on an authorization path.
     pub(in crate::gateway) at_authorization: bool,
+    /// Whether its `request_uri` is the one that its sign-in began with, and so names no other client.
+    pub(in crate::gateway) is_pushed: bool,
     /// Whether the upstream was asked not to compress its answer.
     pub(in crate::gateway) is_plain: bool,
 }
@@ -57,7 +59,8 @@ impl Asked<'_> {
         let said = self.sent.said(&exchange.site.state.key);
         let is_named = said.said.has(Said::CLIENT_ID);
         // A request object may name any client.
-        let other = if said.unreadable.is_some() || is_named && said.said.has(Said::REQUEST) {
+        let by_reference = is_named && said.said.has(Said::REQUEST) && !self.is_pushed;
+        let other = if said.unreadable.is_some() || by_reference {
             Some(exchange.strictest())
         } else if is_named && said.said.has(Said::OF_AUTHORIZATION) {
             exchange.strictest_of_names(&said.clients)

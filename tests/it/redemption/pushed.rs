@@ -8,8 +8,8 @@ use serde_json::json;
 use crate::support::client::{Authorization, assert_refused, assert_token};
 use crate::support::http::Response;
 use crate::support::params::{Params, encode, s256, unguessable};
-use crate::support::rig::{Config, Jar, REDIRECT_URI, Rig, authorization_response};
-use crate::support::scripted::{self, Act, Then};
+use crate::support::rig::{self, Config, Jar, REDIRECT_URI, Rig, authorization_response};
+use crate::support::scripted::{self, Act, Shape, Then};
 use crate::support::store::is_handle;
 
 use super::assert_page;
@@ -369,4 +369,170 @@ fn report_mode_records_what_enforce_would_refuse_and_nothing_else() {
     let violations = ["missing_challenge", "unknown_request_uri"];
     rig.gate
         .log_until(|log| violations.iter().all(|it| log.contains(it)));
+}
+
+/// The browser of a pushed request is known when it brings the `request_uri`. From then on a request with equal values, in another
+/// window of a thief who has a challenge of their own, makes both unusable, as without a push.
+#[test]
+fn another_window_cannot_take_the_code_of_a_pushed_request() {
+    for (binding, has_state, is_earlier) in [
+        ("soft", true, false),
+        ("soft", true, true),
+        ("soft", false, false),
+        ("hard", true, false),
+        ("hard", false, true),
+    ] {
+        let rig = rig(&format!(
+            "codes = \"upstream\"\nbrowser_binding = \"{binding}\""
+        ));
+        let rig = rig.unguarded();
+        rig.upstream.answer_with(Shape::Login);
+        let mut victim = rig.authorization();
+        if !has_state {
+            victim = victim.without("state");
+        }
+        let mut thief = rig.authorization();
+        thief = match victim.state() {
+            Some(state) => thief.with("state", state),
+            None => thief.without("state"),
+        };
+        let uri = pushed(&rig, &victim);
+        let mut jar = Jar::default();
+        let mut steps = [target("pub", &uri), rig::target(&thief)];
+        if is_earlier {
+            steps.reverse();
+        }
+        for step in &steps {
+            let page = jar.get(&rig, step);
+            assert_eq!(page.status, 200, "{page}");
+        }
+        let cookies = [("Cookie", &*jar.cookies())];
+        let ended = rig.post(&target("pub", &uri), &cookies, "user=u");
+        assert_eq!(
+            ended.status, 502,
+            "{binding} {has_state} {is_earlier}: {ended}"
+        );
+        for code in rig.upstream.codes() {
+            for owner in [&victim, &thief] {
+                assert_refused(&rig.token(&owner.redemption(&code)), "invalid_grant");
+            }
+        }
+        assert_eq!(rig.forwarded(), 0);
+    }
+}
+
+/// An attacker's own code at the redirect URI of a pushed request without a state. No browser has brought its `request_uri`.
+#[test]
+fn a_push_alone_makes_no_answer_its_own() {
+    let rig = rig("codes = \"upstream\"").unguarded();
+    let victim = rig.authorization().without("state");
+    pushed(&rig, &victim);
+    let location = format!("{REDIRECT_URI}?code=attackers-own-code");
+    let answer = scripted::reply("302 Found", &[("Location", &location)], b"");
+    rig.upstream.once("/login", Act::Say(answer, Then::GoOn));
+    let refused = rig.post("/login", &[], "user=attacker");
+    assert_eq!(refused.status, 502, "{refused}");
+    assert_refused(
+        &rig.token(&victim.redemption("attackers-own-code")),
+        "invalid_grant",
+    );
+}
+
+/// Also at a server that prefers the parameters beside a `request_uri`.
+#[test]
+fn parameters_beside_the_request_uri_are_not_forwarded_with_the_upstreams_codes() {
+    let rig = rig("codes = \"upstream\"").unguarded();
+    let authorization = rig.authorization();
+    let uri = pushed(&rig, &authorization);
+    let beside = "&ui_locales=en&state=x&redirect_uri=https%3A%2F%2Fevil.test&response_type=token&code_challenge=x&response_mode=query.jwt";
+    for _ in 0..2 {
+        let response = rig.get(&(target("pub", &uri) + beside));
+        assert!(authorization_response(&response, &authorization).is_some());
+        let sent = rig.upstream.requests_to("/authorize").pop().unwrap();
+        let expected = target("pub", &uri) + "&ui_locales=en";
+        assert_eq!(sent.target(), expected);
+    }
+}
+
+/// The `request_uri` of the upstream is in the address bar, once the gate has redirected.
+#[test]
+fn a_sign_in_goes_on_with_the_request_uri_that_it_began_with_and_no_other() {
+    for correlation in ["state", "cookie"] {
+        let rig = rig(&format!("correlation = \"{correlation}\"")).unguarded();
+        let [victim, thief] = [(); 2].map(|()| rig.authorization());
+        let mut jars = [(); 2].map(|()| Jar::default());
+        let mut entry = |jar: usize, authorization| {
+            let uri = pushed(&rig, authorization);
+            let entered = jars[jar].get(&rig, &target("pub", &uri));
+            entered.header("location").expect("a Location").to_owned()
+        };
+        let (of_victim, of_thief) = (entry(0, &victim), entry(1, &thief));
+        let uri_of = |entry: &str| {
+            let (_, query) = entry.split_once('?').unwrap();
+            Params::from_query(query)
+                .get("request_uri")
+                .unwrap()
+                .to_owned()
+        };
+        let mixed = of_thief.replace(&encode(&uri_of(&of_thief)), &encode(&uri_of(&of_victim)));
+        assert_ne!(mixed, of_thief);
+        let refused = jars[1].get(&rig, &mixed);
+        assert_page(&refused, 400, "request_uri differs");
+        let plain = jars[1].get(&rig, &rig::target(&rig.authorization()));
+        let plain = plain.header("location").expect("a Location").to_owned();
+        let refused = jars[1].get(
+            &rig,
+            &format!("{plain}&request_uri={}", encode(&uri_of(&of_victim))),
+        );
+        assert_page(&refused, 400, "request_uri differs");
+        for (jar, entry, authorization) in [(0, &of_victim, &victim), (1, &of_thief, &thief)] {
+            let response = jars[jar].get(&rig, entry);
+            let found = authorization_response(&response, authorization);
+            let found = found.unwrap_or_else(|| panic!("{response}"));
+            assert_token(&rig.redeem(authorization, found.code()));
+        }
+    }
+}
+
+/// Whatever the client sends.
+#[test]
+fn a_pushed_request_has_the_pair_of_the_gate_where_that_is_configured() {
+    let tables = "[[upstream.client]]\nid = \"pub\"\ntype = \"confidential\"";
+    let rig = rig_with("to_upstream = \"replace\"\nrequire = \"public\"", tables);
+    for authorization in [rig.authorization(), rig.authorization().without_challenge()] {
+        let uri = pushed(&rig, &authorization);
+        let sent = rig.upstream.requests_to("/par").pop().unwrap().form();
+        let challenge = sent.get("code_challenge").expect("a challenge").to_owned();
+        assert_ne!(
+            Some(&*challenge),
+            authorization.params.get("code_challenge")
+        );
+        let code = code(&rig, &authorization, &uri);
+        rig.vouch(&authorization);
+        let mut redemption = authorization.redemption(&code);
+        if authorization.params.get("code_challenge").is_none() {
+            redemption = redemption.without("code_verifier");
+        }
+        assert_token(&rig.token(&redemption));
+        let redeemed = rig.upstream.requests_to("/token").pop().unwrap().form();
+        let verifier = redeemed.get("code_verifier").expect("a verifier");
+        assert_eq!(s256(verifier), challenge);
+    }
+}
+
+/// What an ID token hashes is not replaced, also if it was pushed.
+#[test]
+fn a_pushed_hybrid_request_keeps_the_upstreams_values() {
+    let rig = rig("response_types = [\"code\", \"code id_token\"]").unguarded();
+    let authorization = rig.authorization().with("response_type", "code id_token");
+    let uri = pushed(&rig, &authorization);
+    assert!(uri.contains(":up-"), "{uri}");
+    let response = rig.get(&target("pub", &uri));
+    let found = authorization_response(&response, &authorization);
+    let found = found.unwrap_or_else(|| panic!("{response}"));
+    assert!(rig.upstream.codes().contains(&found.code().to_owned()));
+    let right = authorization.redemption(found.code());
+    let wrong = right.clone().with("code_verifier", &unguessable());
+    assert_refused(&rig.token(&wrong), "invalid_grant");
+    assert_token(&rig.redeem(&authorization, found.code()));
 }
