@@ -67,6 +67,7 @@ fn request(client: &str) -> PendingAuthorization {
             redirect: Some(RedirectUri::new("https://app.example/callback").digest()),
             response_type: Some("code".into()),
             response_mode: None,
+            pushed: None,
         }
         .into(),
         challenge: Some(CodeChallenge::S256([7; 32])),

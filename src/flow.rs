@@ -14,6 +14,7 @@ pub(crate) mod submission;
 pub(crate) mod wire;
 
 pub use application::Application;
+pub(crate) use application::pushed;
 pub use bound::Presented;
 pub(crate) use bound::{BoundCode, Candidate};
 pub(crate) use handle::Handle;

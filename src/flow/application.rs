@@ -14,6 +14,13 @@ pub struct Application {
     pub response_type: Option<Box<str>>,
     /// `response_mode` as sent.
     pub response_mode: Option<Box<str>>,
+    /// The `request_uri` of the upstream with which the sign-in began ([`pushed`]). Requests with one share nothing.
+    pub pushed: Option<Digest>,
+}
+
+/// The digest of a `request_uri` of the upstream (RFC 9126).
+pub(crate) fn pushed(request_uri: &str) -> Digest {
+    Digest::of("pushed request", &[request_uri.as_bytes()])
 }
 
 impl Application {

@@ -38,6 +38,7 @@ impl BoundCode {
                     }),
                     response_type: None,
                     response_mode: None,
+                    pushed: None,
                 }),
                 code: AuthorizationCode::new("0123456789012345678901234567890123456789012")?,
                 pkce: Pkce::new(Some(CodeChallenge::S256([0; 32])), None),

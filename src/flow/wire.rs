@@ -146,7 +146,8 @@ impl Wire for Application {
             Some(())
         })?;
         to.optional(self.response_type.as_deref(), Writer::text)?;
-        to.optional(self.response_mode.as_deref(), Writer::text)
+        to.optional(self.response_mode.as_deref(), Writer::text)?;
+        to.optional(self.pushed, |to, digest| digest.write(to))
     }
 
     fn read(from: &mut Reader<'_>) -> Option<Self> {
@@ -161,6 +162,7 @@ impl Wire for Application {
             })?,
             response_type: from.optional(text)?,
             response_mode: from.optional(text)?,
+            pushed: from.optional(Digest::read)?,
         })
     }
 }
@@ -322,13 +324,15 @@ mod tests {
             option::of(redirect),
             option::of(texts()),
             option::of(texts()),
+            option::of(digests()),
         );
-        all.prop_map(|(client, redirect, response_type, response_mode)| {
+        all.prop_map(|(client, redirect, response_type, response_mode, pushed)| {
             Arc::new(Application {
                 client,
                 redirect,
                 response_type,
                 response_mode,
+                pushed,
             })
         })
     }

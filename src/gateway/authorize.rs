@@ -5,6 +5,7 @@
 //! - a fresh authorization request ([`mod@fresh`]);
 //! - or something of the server's own, such as a login form, which passes ([`mod@pass`]).
 
+mod begin;
 mod continuation;
 mod correlated;
 mod form;

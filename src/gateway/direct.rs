@@ -142,6 +142,7 @@ pub(super) async fn begin<'r>(
             redirect: None,
             response_type: None,
             response_mode: None,
+            pushed: None,
         }),
         challenge,
         own: exchange.own_verifier(rule)?,

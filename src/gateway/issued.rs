@@ -14,7 +14,7 @@ use super::exchange::Exchange;
 use super::received::Sent;
 use super::subject::About;
 use super::{bind, reply};
-use crate::flow::{Handle, Key, PendingAuthorization};
+use crate::flow::{self, Handle, Key, PendingAuthorization};
 use crate::http::body::{Body, Peeked};
 use crate::http::headers;
 use crate::oauth::json_text::{self, Pointer};
@@ -79,7 +79,6 @@ impl Carries {
 /// The value that replaces the `request_uri` of the upstream, and what the record of it has.
 pub(super) mod pushed {
     use crate::flow::Handle;
-    use crate::oauth::Digest;
 
     /// RFC 9126 section 2.2.
     pub(in crate::gateway) const URN: &str = "urn:ietf:params:oauth:request_uri:";
@@ -87,13 +86,6 @@ pub(super) mod pushed {
     /// The handle in the pushed `state`, and the upstream's `request_uri`.
     pub(super) fn join(handle: &Handle, uri: &str) -> String {
         [handle.expose(), " ", uri].concat()
-    }
-
-    /// The key of a second record of the request, which is found by the `request_uri` of the upstream and, with handles, by the
-    /// handle that was pushed.
-    pub(in crate::gateway) fn record(handle: Option<&Handle>, uri: &str) -> Digest {
-        let handle = handle.map_or("", Handle::expose);
-        Digest::of("pushed request", &[handle.as_bytes(), uri.as_bytes()])
     }
 
     pub(in crate::gateway) fn split(kept: &str) -> Option<(&str, &str)> {
@@ -181,10 +173,10 @@ async fn bound(
     if sent.may_hold(&twins) {
         return Err(unsafe_because("a code in JSON that the request contains"));
     }
-    if carries.kind == CodeKind::PushedRequest {
-        again(exchange, issuing, &coded.code).await?;
-    }
     let issued = issuing.issued;
+    if carries.kind == CodeKind::PushedRequest && issued == Issued::Raw {
+        by_uri(exchange, issuing, &coded.code).await?;
+    }
     let kept = match issued {
         Issued::Handle => of(&carries.kept(&issuing.key, code.expose())),
         Issued::Raw => Some(code),
@@ -211,20 +203,15 @@ async fn bound(
     Ok(Some(rewritten))
 }
 
-/// Stores the record of a pushed request again, by the `request_uri` of the upstream: a server may repeat that when the user has logged
-/// in, and with `codes = "upstream"` the browser brings nothing else.
-async fn again(exchange: &Exchange<'_>, issuing: &Issuing<'_>, uri: &str) -> Result<(), Violation> {
-    let handle = match issuing.issued {
-        Issued::Handle => issuing.key.handle(),
-        Issued::Raw => None,
-    };
-    let place = Place::Digest(pushed::record(handle, uri));
-    let network = exchange.network();
-    match exchange
-        .store()
-        .hold(place, &issuing.record, network)
-        .await?
-    {
+/// Stores the record of a pushed request a second time, by its `request_uri`: with `codes = "upstream"` the browser brings nothing else.
+async fn by_uri(
+    exchange: &Exchange<'_>,
+    issuing: &Issuing<'_>,
+    uri: &str,
+) -> Result<(), Violation> {
+    let (record, network) = (&issuing.record, exchange.network());
+    let place = Place::Digest(flow::pushed(uri));
+    match exchange.store().hold(place, record, network).await? {
         Held::Conflict => Err(Violation::UnboundCodeInResponse(
             "a request_uri that belongs to another request",
         )),

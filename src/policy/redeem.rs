@@ -171,6 +171,7 @@ mod tests {
                 redirect: redirect.map(|uri| RedirectUri::new(uri).digest()),
                 response_type: None,
                 response_mode: None,
+                pushed: None,
             }
             .into(),
             challenge: challenge

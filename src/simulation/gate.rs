@@ -96,6 +96,7 @@ impl Gate {
                     .map(|uri| RedirectUri::new(uri).digest()),
                 response_type: request.response_type.map(Into::into),
                 response_mode: None,
+                pushed: None,
             }),
             challenge: judged.expect("it was allowed"),
             state: ClientState::value("its own state"),

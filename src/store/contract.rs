@@ -237,6 +237,7 @@ pub(super) fn request(client: &str, challenge: u8) -> PendingAuthorization {
             redirect: Some(RedirectUri::new("https://app.example/cb").digest()),
             response_type: Some("code".into()),
             response_mode: None,
+            pushed: None,
         }
         .into(),
         challenge: Some(CodeChallenge::S256([challenge; 32])),

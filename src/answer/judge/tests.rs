@@ -18,6 +18,7 @@ fn record(response_type: &str) -> PendingAuthorization {
             redirect: None,
             response_type: Some(response_type.into()),
             response_mode: None,
+            pushed: None,
         }
         .into(),
         challenge: Some(CodeChallenge::S256([1; 32])),

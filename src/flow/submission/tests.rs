@@ -20,6 +20,7 @@ fn record() -> PendingAuthorization {
             redirect: Some(RedirectUri::new("https://c/cb").digest()),
             response_type: Some("code".into()),
             response_mode: None,
+            pushed: None,
         }
         .into(),
         challenge: Some(challenge()),

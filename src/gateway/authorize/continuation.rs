@@ -3,7 +3,7 @@
 use http::{Response, StatusCode};
 
 use crate::flow::submission::Sign;
-use crate::flow::{ClientState, Handle, PendingAuthorization, Submission};
+use crate::flow::{self, ClientState, PendingAuthorization, Submission};
 use crate::oauth::error::AuthorizationError;
 use crate::oauth::{ErrorCode, RedirectUri, ResponseMode};
 use crate::policy::{Rule, Violation};
@@ -13,7 +13,6 @@ use super::refuse::store_unavailable;
 use super::rewrite::{SignIn, rewritten};
 use crate::gateway::concern::Heard;
 use crate::gateway::exchange::Exchange;
-use crate::gateway::issued::pushed;
 use crate::gateway::received::Received;
 use crate::gateway::registered::registered;
 use crate::gateway::{browser, reply};
@@ -42,16 +41,12 @@ pub(super) async fn continuation(
         }
     };
     exchange.goes_on_for(record.application.client);
-    let pushed = match submission.request_uri() {
-        Some(uri) => Box::pin(began_with(exchange, handle, uri)).await,
-        None => Ok(None),
-    };
-    let is_pushed = matches!(pushed, Ok(Some(_)));
-    let said = pushed.and_then(|pushed| {
-        submission
-            .continues(handle, &record, pushed)
-            .map_err(Violation::ContinuationMismatch)
-    });
+    let pushed = submission
+        .request_uri()
+        .filter(|uri| record.application.pushed == Some(flow::pushed(uri)));
+    let said = submission
+        .continues(handle, &record, pushed)
+        .map_err(Violation::ContinuationMismatch);
     let now = exchange.browser(&request.headers);
     let own = exchange.rule(Some(record.application.client));
     let violation = said
@@ -76,7 +71,7 @@ pub(super) async fn continuation(
                 sign,
                 record: &record,
                 browser: now,
-                is_pushed,
+                is_pushed: pushed.is_some(),
             };
             rewritten(exchange, cleared, submission, sign_in, None).await
         }
@@ -87,17 +82,6 @@ pub(super) async fn continuation(
             })
         }
     }
-}
-
-/// The `request_uri` of the upstream, if the sign-in began with it.
-async fn began_with<'u>(
-    exchange: &Exchange<'_>,
-    handle: &Handle,
-    uri: &'u str,
-) -> Result<Option<&'u str>, Violation> {
-    let record = pushed::record(Some(handle), uri).into();
-    let found = exchange.store().pending(&record).await?;
-    Ok(matches!(found, Pending::Live(_)).then_some(uri))
 }
 
 /// The error response to the client for a sign-in that continues in another browser, so that the client can start again. `None`:

@@ -3,12 +3,12 @@
 use http::Response;
 use http::header::HeaderValue;
 
-use crate::clock;
-use crate::flow::submission::{Part, Sign};
+use crate::flow::submission::Part;
 use crate::flow::{Key, PendingAuthorization, Submission};
 use crate::policy::{Cleared, nothing_to_judge};
-use crate::store::{Held, Place, StoreError};
+use crate::store::Place;
 
+use super::begin::{NotBegun, begin};
 use super::correlated::Correlated;
 use super::parsed::Fresh;
 use super::pass::pass;
@@ -21,8 +21,8 @@ use crate::gateway::browser::Tie;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
 use crate::gateway::reply::with_cookies;
-use crate::gateway::settings::{Correlation, Entry};
-use crate::gateway::{browser, reply, sign_in_cookies};
+use crate::gateway::settings::Entry;
+use crate::gateway::{browser, reply};
 use crate::http::body::Body;
 
 /// Judges a fresh request, stores it, and redirects or forwards it.
@@ -112,55 +112,28 @@ async fn enter(
     } else {
         Place::Handle
     };
-    let held = exchange.store().hold(place, pending, exchange.network());
-    let (handle, spilled) = match held.await {
-        Ok(Held::Handle(handle)) => (handle, None),
-        Ok(Held::Spilled(spilled)) => (spilled.handle.clone(), Some(spilled)),
-        // The store does not return these for a handle.
-        Ok(Held::New | Held::Again | Held::Conflict) => {
-            return Box::pin(fresh_unavailable(
-                exchange,
-                fresh,
-                StoreError::Unreachable,
-                request,
-            ))
-            .await;
+    let mut begun = match begin(exchange, request, pending, place).await {
+        Ok(begun) => begun,
+        Err(NotBegun::Store(error)) => {
+            return Box::pin(fresh_unavailable(exchange, fresh, error, request)).await;
         }
-        Err(error) => return Box::pin(fresh_unavailable(exchange, fresh, error, request)).await,
-    };
-    let (mut states, mut flows) = (request.states.clone(), request.flows.clone());
-    let kept =
-        spilled.map(|kept| states.add(&kept.handle, &kept.sealed, kept.lifetime, clock::wall()));
-    let mut cookies = match kept {
-        Some(None) => return Box::pin(state_too_long(exchange, fresh, request)).await,
-        Some(Some(set)) => set,
-        None => Vec::new(),
-    };
-    let mark;
-    let sign = match exchange.site.settings.correlation {
-        Correlation::State => Sign::State(&handle),
-        Correlation::Cookie => {
-            mark = sign_in_cookies::name(&handle);
-            let lifetime = exchange.store().lifetime();
-            let set = flows.add(&handle, handle.expose(), lifetime, clock::wall());
-            cookies.extend(set.unwrap_or_default());
-            Sign::Mark {
-                handle: &handle,
-                mark: &mark,
-            }
+        Err(NotBegun::StateTooLong) => {
+            return Box::pin(state_too_long(exchange, fresh, request)).await;
         }
     };
+    let mut cookies = std::mem::take(&mut begun.cookies);
     cookies.extend(
         tie.set_cookie
             .and_then(|set| HeaderValue::try_from(set).ok()),
     );
+    let sign = begun.sign(exchange);
     if redirects {
         let query = fresh.submission.entry_query(fresh.part, sign);
         if let Some(location) = location(exchange, request.path(), &query) {
             return with_cookies(reply::redirect(location), cookies);
         }
         // No redirect will be followed: read the record, so that the store does not evict it as unfollowed.
-        if let Err(error) = exchange.store().pending(&Key::from(&handle)).await {
+        if let Err(error) = exchange.store().pending(&Key::from(&begun.handle)).await {
             return Box::pin(fresh_unavailable(exchange, fresh, error, request)).await;
         }
     }
@@ -171,7 +144,7 @@ async fn enter(
         is_pushed: false,
     };
     // The answer may end the sign-in.
-    let cleared = cleared.with(|request| (request.states, request.flows) = (states, flows));
+    let cleared = cleared.with(|request| begun.bring_cookies(request));
     let response = rewritten(
         exchange,
         cleared,

@@ -99,6 +99,7 @@ impl<'s> Fresh<'s> {
                     .map(|uri| RedirectUri::new(uri).digest()),
                 response_type: parsed.response_type.map(Into::into),
                 response_mode: parsed.response_mode.map(Into::into),
+                pushed: None,
             }),
             challenge: match judged {
                 Ok(accepted) => accepted.clone(),

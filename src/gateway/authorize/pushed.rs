@@ -2,29 +2,33 @@
 //! `request_uri` works once, and for the client that pushed it.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::{HeaderValue, Response, StatusCode};
 
-use crate::clock;
-use crate::flow::submission::{Sign, is_urn};
-use crate::flow::{Handle, Key, PendingAuthorization, Presented, Purpose, Settlement};
+use crate::flow::submission::is_urn;
+use crate::flow::{
+    self, Application, Handle, Key, PendingAuthorization, Presented, Purpose, Settlement,
+};
 use crate::oauth::{AuthorizationCode, ClientId, CodeChallenge, CodeKind};
 use crate::policy::{Cleared, Rule, Violation, nothing_to_judge};
-use crate::store::{Claim, Pending, Redeemed};
+use crate::store::{Claim, Pending, Place, Redeemed};
 
+use super::begin::{NotBegun, begin};
 use super::correlated::Correlated;
 use super::parsed::Fresh;
 use super::pass::pass;
 use super::redirect::{location, may_be_redirected};
 use super::refuse::refuse;
 use super::rewrite::{Way, send};
+use crate::gateway::browser::{self, Tie};
 use crate::gateway::exchange::Exchange;
-use crate::gateway::issued::pushed::{URN, record, split};
+use crate::gateway::issued::pushed::{URN, split};
 use crate::gateway::received::Received;
+use crate::gateway::reply;
 use crate::gateway::reply::with_cookies;
-use crate::gateway::settings::{Correlation, Entry};
+use crate::gateway::settings::Entry;
 use crate::gateway::subject::About;
-use crate::gateway::{browser, reply, sign_in_cookies};
 use crate::http::body::Body;
 
 /// Whether the request brings a `request_uri` that may have been pushed.
@@ -148,7 +152,7 @@ async fn correlate(
     let uri = fresh.parsed.request_uri.unwrap_or_default();
     let request = cleared.get();
     let begun = async {
-        let record = match exchange.store().pending(&record(None, uri).into()).await? {
+        let record = match exchange.store().pending(&flow::pushed(uri).into()).await? {
             Pending::Live(record) => record,
             Pending::Expired | Pending::Conflict | Pending::Unknown => {
                 return Err(Violation::UnknownRequestUri);
@@ -178,14 +182,12 @@ async fn correlate(
         is_pushed: true,
     };
     let response = send(exchange, cleared, parts, way, || fresh.about()).await;
-    let cookie = tie
-        .set_cookie
-        .and_then(|set| HeaderValue::try_from(set).ok());
-    with_cookies(response, cookie.into_iter().collect())
+    with_cookies(response, set_cookie(tie).into_iter().collect())
 }
 
-/// Answers with a redirect that has the upstream's `request_uri`, and the handle as `state` or the mark; or forwards the request so
-/// rewritten. From then on the sign-in is recognised like any other.
+/// Answers with a redirect that has the upstream's `request_uri`, and a handle as `state` or the mark; or forwards the request so
+/// rewritten. From then on the sign-in is recognised like any other. Its record is a new one: it has the browser, and the
+/// `request_uri`, which no other sign-in may go on with. The record of the pushed `state` stays, because the upstream repeats that.
 async fn enter(
     exchange: &Exchange<'_>,
     cleared: Cleared<Received>,
@@ -193,39 +195,70 @@ async fn enter(
     handle: &Handle,
     uri: &str,
 ) -> Response<Body> {
-    let mark = sign_in_cookies::name(handle);
-    let mut cookies = Vec::new();
-    let sign = match exchange.site.settings.correlation {
-        Correlation::State => Sign::State(handle),
-        Correlation::Cookie => {
-            let mut flows = cleared.get().flows.clone();
-            let (lifetime, now) = (exchange.store().lifetime(), clock::wall());
-            let set = flows.add(handle, handle.expose(), lifetime, now);
-            cookies = set.unwrap_or_default();
-            Sign::Mark {
-                handle,
-                mark: &mark,
-            }
-        }
-    };
-    let parts = fresh.submission.towards_pushed(Some(sign), fresh.part, uri);
-    let query = parts.as_query(fresh.part, sign);
     let request = cleared.get();
     // A continuation may have a URN only.
     let redirects = is_urn(uri)
         && exchange.site.settings.entry == Entry::Redirect
         && may_be_redirected(exchange, fresh, request);
+    let place = if redirects {
+        Place::Entry
+    } else {
+        Place::Handle
+    };
+    let begun = async {
+        let record = match exchange.store().pending(&handle.into()).await {
+            Ok(Pending::Live(record)) => record,
+            Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) => {
+                return Err(Violation::UnknownRequestUri);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let tie = browser::tie(exchange, &request.headers)?;
+        let application = Application {
+            pushed: Some(flow::pushed(uri)),
+            ..Application::clone(&record.application)
+        };
+        let pending = PendingAuthorization {
+            application: Arc::new(application),
+            browser: tie.digest,
+            ..*record
+        };
+        match begin(exchange, request, &pending, place).await {
+            Ok(begun) => Ok((begun, tie)),
+            Err(NotBegun::Store(error)) => Err(error.into()),
+            Err(NotBegun::StateTooLong) => Err(Violation::malformed("state is too long")),
+        }
+    };
+    let (mut begun, tie) = match begun.await {
+        Ok(begun) => begun,
+        Err(violation) => {
+            exchange.refuse(&violation, &fresh.about());
+            return refuse(exchange, request, fresh, &violation).await;
+        }
+    };
+    let mut cookies = std::mem::take(&mut begun.cookies);
+    let browser = tie.digest;
+    cookies.extend(set_cookie(tie));
+    let sign = begun.sign(exchange);
+    let parts = fresh.submission.towards_pushed(Some(sign), fresh.part, uri);
+    let query = parts.as_query(fresh.part, sign);
     if let (true, Some(location)) = (redirects, location(exchange, request.path(), &query)) {
         return with_cookies(reply::redirect(location), cookies);
     }
     let way = Way {
         sign: Some(sign),
-        begun: Some(handle.into()),
-        browser: exchange.browser(&request.headers),
+        begun: Some((&begun.handle).into()),
+        browser,
         is_pushed: true,
     };
+    let cleared = cleared.with(|request| begun.bring_cookies(request));
     let response = send(exchange, cleared, parts, way, || fresh.about()).await;
     with_cookies(response, cookies)
+}
+
+fn set_cookie(tie: Tie) -> Option<HeaderValue> {
+    tie.set_cookie
+        .and_then(|set| HeaderValue::try_from(set).ok())
 }
 
 /// The same for an upstream that is only observed: the request is forwarded unchanged.

@@ -28,6 +28,7 @@ pub(in crate::store) fn a_pending_authorization_can_be_read_back_repeatedly(make
             application: Application {
                 response_type: Some("code id_token".into()),
                 response_mode: Some("form_post".into()),
+                pushed: None,
                 ..(*request("client", 1).application).clone()
             }
             .into(),

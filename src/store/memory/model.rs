@@ -50,6 +50,7 @@ fn request(challenge: u8) -> PendingAuthorization {
             redirect: None,
             response_type: None,
             response_mode: None,
+            pushed: None,
         }
         .into(),
         challenge: Some(CodeChallenge::S256([challenge; 32])),

@@ -65,6 +65,7 @@ fn pending(client: &str) -> PendingAuthorization {
             redirect: None,
             response_type: Some("code".into()),
             response_mode: None,
+            pushed: None,
         }
         .into(),
         challenge: Some(CodeChallenge::S256([7; 32])),

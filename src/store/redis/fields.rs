@@ -18,6 +18,7 @@ pub(super) fn mark(
         redirect: of.redirect,
         response_type: None,
         response_mode: None,
+        pushed: None,
     };
     let bytes = wire::to_bytes(&(application, Pkce::new(challenge.cloned(), None)));
     let bytes = bytes.ok_or(StoreError::TooLong)?;
