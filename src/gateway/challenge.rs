@@ -5,6 +5,8 @@
 //! stores the sign-in under a digest of each. So the challenge has to be in the first request only, and no other request can bring
 //! another one.
 
+mod session;
+
 use http::Response;
 
 use crate::flow::PendingAuthorization;
@@ -78,11 +80,6 @@ async fn judged(
     }
 }
 
-/// The key of the sign-in with this `auth_session`.
-fn session(auth_session: &str) -> Digest {
-    Digest::of("auth_session", &[auth_session.as_bytes()])
-}
-
 async fn judge<'g>(exchange: &Exchange<'g>, parsed: &DirectRequest<'_>) -> Judged<'g> {
     let rule = exchange.rule_of_identity(parsed.client.as_ref());
     let refused = |rule, violation| Judged {
@@ -91,7 +88,13 @@ async fn judge<'g>(exchange: &Exchange<'g>, parsed: &DirectRequest<'_>) -> Judge
         issuing: None,
         with_challenge: false,
     };
-    let key = parsed.auth_session.map(session);
+    let key = parsed.auth_session.map(session::key);
+    if key == Some(None) {
+        // It may be that of any client.
+        let violation = Violation::malformed("an auth_session that servers read differently");
+        return refused(exchange.strictest(), violation);
+    }
+    let key = key.flatten();
     let found = match key {
         Some(key) => exchange.store().pending(&key.into()).await,
         None => Ok(Pending::Unknown),
@@ -189,10 +192,7 @@ async fn goes_on(
         // The authorization endpoint would refuse it.
         Some(Violation::RequestUriRefused)
     } else if let Some(next) = has("auth_session") {
-        let place = Place::Digest(session(&next));
-        let network = exchange.network();
-        let held = exchange.store().hold(place, &issuing.record, network).await;
-        held.err().map(Violation::from)
+        follow(exchange, issuing, &next).await.err()
     } else {
         None
     };
@@ -200,4 +200,23 @@ async fn goes_on(
         None => bind::pass_through(exchange, response),
         Some(violation) => issued::refuse(exchange, issuing, violation, response).await,
     }
+}
+
+/// Stores the sign-in under its next `auth_session`.
+async fn follow(
+    exchange: &Exchange<'_>,
+    issuing: &Issuing<'_>,
+    next: &str,
+) -> Result<(), Violation> {
+    let unsafe_because = Violation::UnboundCodeInResponse;
+    let key = session::key(next);
+    let key = key.ok_or(unsafe_because(
+        "an auth_session that servers read differently",
+    ))?;
+    let (place, network) = (Place::Digest(key), exchange.network());
+    exchange
+        .store()
+        .hold(place, &issuing.record, network)
+        .await?;
+    Ok(())
 }
