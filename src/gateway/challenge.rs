@@ -12,7 +12,7 @@ use http::Response;
 use crate::flow::PendingAuthorization;
 use crate::oauth::{CodeChallenge, CodeKind, Digest, DirectRequest, Params};
 use crate::policy::{Mode, Rule, Violation, authorize};
-use crate::store::{Pending, Place};
+use crate::store::{Held, Pending, Place};
 
 use super::direct;
 use super::exchange::Exchange;
@@ -182,23 +182,38 @@ async fn goes_on(
     issuing: &Issuing<'_>,
     mut response: Response<Body>,
 ) -> Response<Body> {
-    // Without its `auth_session` the next request is refused, or begins again.
-    let document = issued::document(exchange, &mut response).await;
-    let document = document.unwrap_or_default();
+    let judged = judge_error(exchange, issuing, &mut response).await;
+    match judged {
+        Ok(()) => bind::pass_through(exchange, response),
+        Err(violation) => issued::refuse(exchange, issuing, violation, response).await,
+    }
+}
+
+async fn judge_error(
+    exchange: &Exchange<'_>,
+    issuing: &Issuing<'_>,
+    response: &mut Response<Body>,
+) -> Result<(), Violation> {
+    let unsafe_because = Violation::UnboundCodeInResponse;
+    // An `auth_session` that is not found here would begin another sign-in.
+    let document = issued::document(exchange, response).await;
+    let document = document.map_err(unsafe_because)?;
+    if issued::is_unclear(response, &document) {
+        return Err(unsafe_because(
+            "an error in JSON that servers read differently",
+        ));
+    }
     let has = |name| issued::member(&document, name);
-    let violation = if has(AUTHORIZATION_CODE.member).is_some() {
-        Some(Violation::UnboundCodeInResponse("an error with a code"))
-    } else if has("request_uri").is_some() {
+    if has(AUTHORIZATION_CODE.member).is_some() {
+        return Err(unsafe_because("an error with a code"));
+    }
+    if has("request_uri").is_some() {
         // The authorization endpoint would refuse it.
-        Some(Violation::RequestUriRefused)
-    } else if let Some(next) = has("auth_session") {
-        follow(exchange, issuing, &next).await.err()
-    } else {
-        None
-    };
-    match violation {
-        None => bind::pass_through(exchange, response),
-        Some(violation) => issued::refuse(exchange, issuing, violation, response).await,
+        return Err(Violation::RequestUriRefused);
+    }
+    match has("auth_session") {
+        Some(next) => follow(exchange, issuing, &next).await,
+        None => Ok(()),
     }
 }
 
@@ -214,9 +229,12 @@ async fn follow(
         "an auth_session that servers read differently",
     ))?;
     let (place, network) = (Place::Digest(key), exchange.network());
-    exchange
-        .store()
-        .hold(place, &issuing.record, network)
-        .await?;
-    Ok(())
+    let held = exchange.store().hold(place, &issuing.record, network);
+    match held.await? {
+        // Both sign-ins have ended: the server does not tell them apart.
+        Held::Conflict => Err(unsafe_because(
+            "an auth_session that belongs to another sign-in",
+        )),
+        Held::New | Held::Again | Held::Handle(_) | Held::Spilled(_) => Ok(()),
+    }
 }

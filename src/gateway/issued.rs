@@ -20,7 +20,7 @@ use crate::http::headers;
 use crate::oauth::json_text::{self, Pointer};
 use crate::oauth::{AuthorizationCode, CodeKind, json};
 use crate::policy::{Rule, Violation};
-use crate::spelling::Twins;
+use crate::spelling::{Twins, says};
 use crate::store::{Bound, Issued};
 
 /// A request whose answer has a code to be bound.
@@ -229,6 +229,15 @@ pub(super) fn member(document: &[u8], name: &str) -> Option<Zeroizing<String>> {
     let document = json::parse(document)?;
     let value = document.as_object()?.get(name)?.as_str()?;
     (!value.is_empty()).then(|| Zeroizing::new(value.to_owned()))
+}
+
+/// Whether an answer seems to be JSON, but has duplicate members or is broken, so that clients may read another value in it.
+pub(super) fn is_unclear(response: &Response<Body>, document: &[u8]) -> bool {
+    let kind = headers::value(response.headers(), header::CONTENT_TYPE);
+    let text = document.trim_ascii_start();
+    let is_json =
+        matches!(text.first(), Some(b'{' | b'[')) || kind.is_some_and(|kind| says(kind, b"json"));
+    is_json && !text.is_empty() && json::parse(document).is_none()
 }
 
 /// A JSON object with a code.

@@ -180,6 +180,45 @@ fn the_names_in_the_request_tell_tabs_apart() {
     assert_token(&rig.redeem(&one.authorization, &code));
 }
 
+/// Whether the request is of the only sign-in of the browser is then a guess.
+#[test]
+fn a_request_that_cannot_be_read_without_doubt_gets_no_code() {
+    let (rig, mut jar) = (rig(), Jar::default());
+    let tab = Tab::open(&rig, &mut jar, rig.authorization());
+    let nonce = tab.authorization.params.get("nonce").unwrap();
+    let plain = format!("{{\"nonce\":\"{nonce}\",\"password\":\"p\"");
+    let (cookies, page) = (jar.cookies(), format!("http://gate.test{}", tab.address));
+    let ask = |referers: &[&str], body: &str| {
+        let mut fields = vec![("Content-Type", "application/json"), ("Cookie", &cookies)];
+        fields.extend(referers.iter().map(|referer| ("Referer", *referer)));
+        rig.post("/app/flow/7", &fields, body)
+    };
+    let body = format!("{plain}}}");
+    let many = format!("{page}{}", "&a".repeat(128));
+    let broken = page.replace('?', "?%zz=1&");
+    let twice = format!("{page}&pkce_gate=other");
+    let of_other = page.replace("pkce_gate=", "pkce_gate=x");
+    let named = |members: &str| format!("{plain},{members}}}");
+    for (referers, body) in [
+        (&[many.as_str()][..], &body),
+        (&[broken.as_str()], &body),
+        (&[twice.as_str()], &body),
+        (&[page.as_str(), of_other.as_str()], &body),
+        (
+            &[page.as_str()],
+            &named("\"client_id\":\"other\",\"client_id\":\"pub\""),
+        ),
+        (&[], &named("\"client_id\":\"other\",\"x\":1,\"x\":2")),
+        (&[], &named("\"client_id\":[\"other\"]")),
+    ] {
+        let refused = ask(referers, body);
+        assert_page(&refused, 502, "several sign-ins of this browser");
+    }
+    // Nothing has ended.
+    let code = tab.code(&rig, &mut jar, true);
+    assert_token(&rig.redeem(&tab.authorization, &code));
+}
+
 /// A redirect that the server builds with the client's own state, in JSON as in a `Location`.
 #[test]
 fn a_url_in_json_is_found_by_its_redirect_uri_and_state() {

@@ -283,6 +283,60 @@ fn a_session_that_servers_read_differently_is_not_delivered() {
         .log_until(|log| log.contains("unbound_code_in_response"));
 }
 
+/// The server gives one `auth_session` to two sign-ins, or one that clients may read differently.
+#[test]
+fn a_session_that_cannot_be_told_from_another_is_not_delivered() {
+    let rig = rig("");
+    let (app, mut other) = (App::new(&rig), App::new(&rig));
+    app.asks(&rig);
+    assert_eq!(challenge(&rig, &app.first()).status, 403);
+    other.session.clone_from(&app.session);
+    other.asks(&rig);
+    let response = challenge(&rig, &other.first());
+    assert_eq!(response.status, 502, "{response}");
+    assert!(!response.text().contains(&app.session), "{response}");
+    rig.gate
+        .log_until(|log| log.contains("an auth_session that belongs to another sign-in"));
+    // Neither goes on: whose credentials the server has is not known.
+    for next in [app.next(), other.next()] {
+        assert_refused(&challenge(&rig, &next), "invalid_request");
+    }
+    let session = App::new(&rig).session;
+    for (kind, text) in [
+        (
+            "text/plain",
+            format!("{{\"auth_session\":\"{session}\",\"auth_session\":\"b\"}}"),
+        ),
+        (
+            "application/json",
+            format!("\u{feff}{{\"auth_session\":\"{session}\"}}"),
+        ),
+        (
+            "application/json",
+            format!("{{\"auth_session\":\"{session}\""),
+        ),
+    ] {
+        let answer = reply(
+            "400 Bad Request",
+            &[("Content-Type", kind)],
+            text.as_bytes(),
+        );
+        rig.upstream.once(ENDPOINT, Act::Say(answer, Then::GoOn));
+        let response = challenge(&rig, &app.first());
+        assert_eq!(response.status, 502, "{text}: {response}");
+    }
+    // Other errors are the server's.
+    for (kind, text) in [
+        ("text/html", "<p>Too many requests"),
+        ("application/json", ""),
+    ] {
+        let answer = reply("429 Slow Down", &[("Content-Type", kind)], text.as_bytes());
+        rig.upstream.once(ENDPOINT, Act::Say(answer, Then::GoOn));
+        let response = challenge(&rig, &app.first());
+        assert_eq!((response.status, response.text()), (429, text));
+    }
+}
+
 #[test]
 fn without_a_valid_challenge_no_sign_in_begins() {
     let rig = rig("");
