@@ -24,7 +24,8 @@ use crate::policy::Rule;
 pub(crate) const OTHER_BROWSER: &str = "the sign-in was begun in another browser";
 
 /// The reason for refusing an answer that fits to several sign-ins.
-const AMBIGUOUS: &str = "it fits to several sign-ins of this browser, and the page does not say to which; finish them one after the other";
+const AMBIGUOUS: &str = "it may belong to several sign-ins of this browser, and the request does not say without doubt to which; \
+                         finish them one after the other";
 
 /// The sign-in that a carrier belongs to.
 #[derive(Debug)]
@@ -33,7 +34,8 @@ pub(crate) enum SignIn {
     None,
     /// Several sign-ins.
     Several,
-    /// One of several that have equal values, and the request does not say which.
+    /// One of several that have equal values, and the request does not say which. Or one, but the request cannot be read without
+    /// doubt.
     Ambiguous,
     /// A sign-in that has ended, or whose record is in conflict.
     Dead,

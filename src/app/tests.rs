@@ -4,6 +4,7 @@
 //! Each test first proceeds with a working store, then lets one operation fail, and checks that the place was reached,
 //! that the request was refused, and that the sign-in can continue once the store works again.
 
+mod device;
 mod stage;
 
 use crate::store::failing::Verb;

@@ -5,12 +5,14 @@
 //! stores the sign-in under a digest of each. So the challenge has to be in the first request only, and no other request can bring
 //! another one.
 
+mod session;
+
 use http::Response;
 
 use crate::flow::PendingAuthorization;
 use crate::oauth::{CodeChallenge, CodeKind, Digest, DirectRequest, Params};
 use crate::policy::{Mode, Rule, Violation, authorize};
-use crate::store::{Pending, Place};
+use crate::store::{Held, Pending, Place};
 
 use super::direct;
 use super::exchange::Exchange;
@@ -78,11 +80,6 @@ async fn judged(
     }
 }
 
-/// The key of the sign-in with this `auth_session`.
-fn session(auth_session: &str) -> Digest {
-    Digest::of("auth_session", &[auth_session.as_bytes()])
-}
-
 async fn judge<'g>(exchange: &Exchange<'g>, parsed: &DirectRequest<'_>) -> Judged<'g> {
     let rule = exchange.rule_of_identity(parsed.client.as_ref());
     let refused = |rule, violation| Judged {
@@ -91,7 +88,13 @@ async fn judge<'g>(exchange: &Exchange<'g>, parsed: &DirectRequest<'_>) -> Judge
         issuing: None,
         with_challenge: false,
     };
-    let key = parsed.auth_session.map(session);
+    let key = parsed.auth_session.map(session::key);
+    if key == Some(None) {
+        // It may be that of any client.
+        let violation = Violation::malformed("an auth_session that servers read differently");
+        return refused(exchange.strictest(), violation);
+    }
+    let key = key.flatten();
     let found = match key {
         Some(key) => exchange.store().pending(&key.into()).await,
         None => Ok(Pending::Unknown),
@@ -184,25 +187,59 @@ async fn goes_on(
     issuing: &Issuing<'_>,
     mut response: Response<Body>,
 ) -> Response<Body> {
-    // Without its `auth_session` the next request is refused, or begins again.
-    let document = issued::document(exchange, &mut response).await;
-    let document = document.unwrap_or_default();
+    let judged = judge_error(exchange, issuing, &mut response).await;
+    match judged {
+        Ok(()) => bind::pass_through(exchange, response),
+        Err(violation) => issued::refuse(exchange, issuing, violation, response).await,
+    }
+}
+
+async fn judge_error(
+    exchange: &Exchange<'_>,
+    issuing: &Issuing<'_>,
+    response: &mut Response<Body>,
+) -> Result<(), Violation> {
+    let unsafe_because = Violation::UnboundCodeInResponse;
+    // An `auth_session` that is not found here would begin another sign-in.
+    let document = issued::document(exchange, response).await;
+    let document = document.map_err(unsafe_because)?;
+    if issued::is_unclear(response, &document) {
+        return Err(unsafe_because(
+            "an error in JSON that servers read differently",
+        ));
+    }
     let has = |name| issued::member(&document, name);
-    let violation = if has(AUTHORIZATION_CODE.member).is_some() {
-        Some(Violation::UnboundCodeInResponse("an error with a code"))
-    } else if has("request_uri").is_some() {
+    if has(AUTHORIZATION_CODE.member).is_some() {
+        return Err(unsafe_because("an error with a code"));
+    }
+    if has("request_uri").is_some() {
         // The authorization endpoint would refuse it.
-        Some(Violation::RequestUriRefused)
-    } else if let Some(next) = has("auth_session") {
-        let place = Place::Digest(session(&next));
-        let network = exchange.network();
-        let held = exchange.store().hold(place, &issuing.record, network).await;
-        held.err().map(Violation::from)
-    } else {
-        None
-    };
-    match violation {
-        None => bind::pass_through(exchange, response),
-        Some(violation) => issued::refuse(exchange, issuing, violation, response).await,
+        return Err(Violation::RequestUriRefused);
+    }
+    match has("auth_session") {
+        Some(next) => follow(exchange, issuing, &next).await,
+        None => Ok(()),
+    }
+}
+
+/// Stores the sign-in under its next `auth_session`.
+async fn follow(
+    exchange: &Exchange<'_>,
+    issuing: &Issuing<'_>,
+    next: &str,
+) -> Result<(), Violation> {
+    let unsafe_because = Violation::UnboundCodeInResponse;
+    let key = session::key(next);
+    let key = key.ok_or(unsafe_because(
+        "an auth_session that servers read differently",
+    ))?;
+    let (place, network) = (Place::Digest(key), exchange.network());
+    let held = exchange.store().hold(place, &issuing.record, network);
+    match held.await? {
+        // Both sign-ins have ended: the server does not tell them apart.
+        Held::Conflict => Err(unsafe_because(
+            "an auth_session that belongs to another sign-in",
+        )),
+        Held::New | Held::Again | Held::Handle(_) | Held::Spilled(_) => Ok(()),
     }
 }

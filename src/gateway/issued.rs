@@ -20,7 +20,7 @@ use crate::http::headers;
 use crate::oauth::json_text::{self, Pointer};
 use crate::oauth::{AuthorizationCode, CodeKind, json};
 use crate::policy::{Rule, Violation};
-use crate::spelling::Twins;
+use crate::spelling::{Twins, says};
 use crate::store::{Bound, Held, Issued, Place};
 
 /// A request whose answer has a code to be bound.
@@ -49,13 +49,32 @@ pub(super) struct Carries {
 }
 
 impl Carries {
-    /// The longest time that the code can be redeemed here. Real servers give a device five to thirty minutes, and a browser up
-    /// to ten. `None`: as configured.
-    fn longest(self) -> Option<Duration> {
-        match self.kind {
-            CodeKind::Authorization => None,
-            CodeKind::Device => Some(Duration::from_mins(30)),
-            CodeKind::PushedRequest => Some(Duration::from_mins(10)),
+    /// How long the code can be redeemed here. `None`: as configured. Real servers give a device five to thirty minutes, and a
+    /// browser up to ten.
+    ///
+    /// A device code that the gate has forgotten counts as one that was never bound, and passes without a verifier. So the client
+    /// gets the server's own device code only if the gate remembers it for as long as the server accepts it.
+    fn lifetime(
+        self,
+        issued: Issued,
+        promised: Option<Promised>,
+    ) -> Result<Option<Duration>, &'static str> {
+        let longest = match (self.kind, issued) {
+            (CodeKind::Authorization, _) => return Ok(None),
+            (CodeKind::Device, Issued::Raw) => REMEMBERED,
+            (CodeKind::Device, Issued::Handle) => Duration::from_mins(30),
+            (CodeKind::PushedRequest, _) => Duration::from_mins(10),
+        };
+        let is_raw_device = (self.kind, issued) == (CodeKind::Device, Issued::Raw);
+        match promised {
+            Some(Promised::Readable(promised)) if promised <= longest => Ok(Some(promised)),
+            Some(Promised::Readable(_)) if is_raw_device => {
+                Err("a device code that is valid for more than 24 hours")
+            }
+            Some(Promised::Unreadable) if is_raw_device => {
+                Err("a device code with an expires_in that cannot be read")
+            }
+            None | Some(Promised::Readable(_) | Promised::Unreadable) => Ok(Some(longest)),
         }
     }
 
@@ -74,6 +93,17 @@ impl Carries {
             CodeKind::Authorization | CodeKind::Device => handle.expose().to_owned(),
         }
     }
+}
+
+/// The longest time for which a device code of the server is remembered.
+const REMEMBERED: Duration = Duration::from_hours(24);
+
+/// `expires_in` of an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Promised {
+    Readable(Duration),
+    /// No number of seconds: negative, or a text.
+    Unreadable,
 }
 
 /// The value that replaces the `request_uri` of the upstream, and what the record of it has.
@@ -182,7 +212,8 @@ async fn bound(
         Issued::Raw => Some(code),
     };
     let kept = kept.ok_or(unsafe_because(unreadable))?;
-    let lifetime = carries.longest().map(|longest| coded.lifetime(longest));
+    let lifetime = carries.lifetime(issued, coded.promised());
+    let lifetime = lifetime.map_err(unsafe_because)?;
     let (key, record, store) = (&issuing.key, &issuing.record, exchange.store());
     let bound = store.bind_within(key, record, issued, kept, lifetime).await;
     let handle = match bound.map_err(Violation::from)? {
@@ -227,6 +258,15 @@ pub(super) fn member(document: &[u8], name: &str) -> Option<Zeroizing<String>> {
     (!value.is_empty()).then(|| Zeroizing::new(value.to_owned()))
 }
 
+/// Whether an answer seems to be JSON, but has duplicate members or is broken, so that clients may read another value in it.
+pub(super) fn is_unclear(response: &Response<Body>, document: &[u8]) -> bool {
+    let kind = headers::value(response.headers(), header::CONTENT_TYPE);
+    let text = document.trim_ascii_start();
+    let is_json =
+        matches!(text.first(), Some(b'{' | b'[')) || kind.is_some_and(|kind| says(kind, b"json"));
+    is_json && !text.is_empty() && json::parse(document).is_none()
+}
+
 /// A JSON object with a code.
 struct Coded<'d> {
     text: &'d str,
@@ -251,15 +291,23 @@ impl<'d> Coded<'d> {
         })
     }
 
-    /// How long the code can be redeemed: `expires_in`, which some servers write as a string, but not longer than `longest`.
-    fn lifetime(&self, longest: Duration) -> Duration {
-        let expires_in = self.members.get("expires_in");
-        let seconds = expires_in.and_then(|value| {
-            let text = || value.as_str().and_then(|text| text.parse::<f64>().ok());
-            value.as_f64().or_else(text)
-        });
-        let lifetime = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
-        lifetime.unwrap_or(longest).min(longest)
+    /// `expires_in` (RFC 8628 section 3.2, RFC 9126 section 2.2), which some servers write as a string. `None`: it is absent.
+    fn promised(&self) -> Option<Promised> {
+        let expires_in = self.members.get("expires_in")?;
+        if expires_in.is_null() {
+            return None;
+        }
+        let text = || {
+            expires_in
+                .as_str()
+                .and_then(|text| text.parse::<f64>().ok())
+        };
+        let seconds = expires_in.as_f64().or_else(text);
+        let seconds = seconds.filter(|seconds| *seconds >= 0.0);
+        Some(seconds.map_or(Promised::Unreadable, |seconds| {
+            let promised = Duration::try_from_secs_f64(seconds);
+            Promised::Readable(promised.unwrap_or(Duration::MAX))
+        }))
     }
 
     /// The document with another code; all other bytes stay.
@@ -274,38 +322,82 @@ impl<'d> Coded<'d> {
 mod tests {
     use super::*;
 
-    const LONGEST: Duration = Duration::from_mins(30);
+    const DEVICE: Carries = Carries {
+        member: "device_code",
+        kind: CodeKind::Device,
+    };
 
     fn read(document: &str) -> Option<Coded<'_>> {
-        let carries = Carries {
-            member: "device_code",
-            kind: CodeKind::Device,
-        };
-        Coded::read(document.as_bytes(), carries)
+        Coded::read(document.as_bytes(), DEVICE)
+    }
+
+    /// The lifetime in seconds of a device code with this `expires_in`.
+    fn lifetime(issued: Issued, expires_in: &str) -> Result<u64, &'static str> {
+        let document = format!(r#"{{"device_code":"d"{expires_in}}}"#);
+        let promised = read(&document).unwrap().promised();
+        let lifetime = DEVICE.lifetime(issued, promised)?;
+        Ok(lifetime.unwrap().as_secs())
     }
 
     #[test]
-    fn a_code_lives_as_long_as_the_answer_says_and_not_longer_than_here() {
+    fn a_code_lives_as_long_as_the_answer_says() {
         for (expires_in, seconds) in [
             ("600", 600),
             ("600.0", 600),
             ("\"300\"", 300),
             ("0", 0),
             ("1800", 1800),
-            ("1801", 1800),
-            ("1e300", 1800),
-            ("-1", 1800),
-            ("null", 1800),
-            ("\"soon\"", 1800),
         ] {
-            let document = format!(r#"{{"device_code":"d","expires_in":{expires_in}}}"#);
-            let lifetime = read(&document).unwrap().lifetime(LONGEST);
-            assert_eq!(lifetime, Duration::from_secs(seconds), "{expires_in}");
+            let expires_in = format!(",\"expires_in\":{expires_in}");
+            for issued in [Issued::Handle, Issued::Raw] {
+                assert_eq!(lifetime(issued, &expires_in), Ok(seconds), "{expires_in}");
+            }
         }
-        assert_eq!(
-            read(r#"{"device_code":"d"}"#).unwrap().lifetime(LONGEST),
-            LONGEST
-        );
+    }
+
+    /// The server may accept its own for longer, but the client does not know it.
+    #[test]
+    fn a_handle_lives_for_thirty_minutes_at_most() {
+        for expires_in in [
+            "1801", "86401", "1e300", "-1", "null", "\"soon\"", "\"inf\"",
+        ] {
+            let expires_in = format!(",\"expires_in\":{expires_in}");
+            assert_eq!(
+                lifetime(Issued::Handle, &expires_in),
+                Ok(1800),
+                "{expires_in}"
+            );
+        }
+        assert_eq!(lifetime(Issued::Handle, ""), Ok(1800));
+    }
+
+    #[test]
+    fn a_device_code_that_travels_is_remembered_until_it_expires_or_refused() {
+        let day = 24 * 60 * 60;
+        for (expires_in, expected) in [
+            ("1801", Ok(1801)),
+            ("86400", Ok(day)),
+            ("\"86400\"", Ok(day)),
+            ("null", Ok(day)),
+            ("86400.5", Err("24 hours")),
+            ("86401", Err("24 hours")),
+            ("\"86401\"", Err("24 hours")),
+            ("1e300", Err("24 hours")),
+            ("\"inf\"", Err("24 hours")),
+            ("-1", Err("cannot be read")),
+            ("\"soon\"", Err("cannot be read")),
+            ("\"NaN\"", Err("cannot be read")),
+            ("\"\"", Err("cannot be read")),
+            ("[600]", Err("cannot be read")),
+            ("true", Err("cannot be read")),
+        ] {
+            let expires_in = format!(",\"expires_in\":{expires_in}");
+            match (lifetime(Issued::Raw, &expires_in), expected) {
+                (Err(why), Err(expected)) => assert!(why.contains(expected), "{expires_in}: {why}"),
+                (lifetime, expected) => assert_eq!(lifetime, expected, "{expires_in}"),
+            }
+        }
+        assert_eq!(lifetime(Issued::Raw, ""), Ok(day));
     }
 
     #[test]

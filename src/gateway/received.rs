@@ -10,6 +10,7 @@ use http::{HeaderMap, HeaderValue, Method};
 use crate::flow::submission::MARK;
 use crate::flow::{Handle, HandleKey, Purpose};
 use crate::oauth::media::names_foreign_charset;
+use crate::oauth::params::Pair;
 use crate::oauth::{Params, client, json, params, redirect};
 use crate::spelling::shortcuts::may_hold_handle;
 use crate::spelling::{Twins, says, without_nul};
@@ -70,7 +71,11 @@ impl Parts {
                     sent.accept.get_or_insert_with(|| value.clone());
                 }
                 header::CONNECTION | header::CONTENT_LENGTH | header::HOST => {}
-                header::REFERER => sent.referer = Some(value.clone()),
+                header::REFERER => {
+                    let earlier = sent.referer.replace(value.clone());
+                    sent.has_two_referers |= earlier.is_some();
+                    sent.fields.extend(earlier);
+                }
                 header::AUTHORIZATION => sent.authorization = Some(value.clone()),
                 header::CONTENT_TYPE => sent.media_type = Some(value.clone()),
                 header::CONTENT_ENCODING => sent.coding = Some(value.clone()),
@@ -134,6 +139,7 @@ pub(super) struct Sent {
     fields: Vec<HeaderValue>,
     authorization: Option<HeaderValue>,
     referer: Option<HeaderValue>,
+    has_two_referers: bool,
     media_type: Option<HeaderValue>,
     coding: Option<HeaderValue>,
     pub(super) accept: Option<HeaderValue>,
@@ -208,33 +214,41 @@ impl Sent {
             .chain(fields)
     }
 
-    /// The mark in the URL of the page that made the request ([`MARK`]).
-    pub(super) fn mark(&self) -> Option<String> {
-        let url = self.referer.as_ref()?.as_bytes();
-        let query = memchr::memchr(b'?', url).and_then(|at| url.get(at + 1..))?;
-        let end = memchr::memchr(b'#', query).unwrap_or(query.len());
-        let params = Params::survey(query.get(..end)?, MOST_NAMED).ok()?;
-        params.all(MARK).next().map(|pair| pair.value().to_owned())
+    /// The mark in the URL of the page that made the request ([`MARK`]). `Ok(None)`: it has none, or is unknown.
+    pub(super) fn mark(&self) -> Result<Option<String>, Unclear> {
+        let Some(referer) = &self.referer else {
+            return Ok(None);
+        };
+        let url = referer.as_bytes();
+        let (url, _) = split(url, b'#');
+        let (_, query) = split(url, b'?');
+        let params = Params::survey(query, MOST_NAMED).map_err(|_| Unclear)?;
+        let mut marks = params.all(MARK);
+        let mark = marks.next();
+        let is_unclear = |mark: &Pair<'_>| !mark.is_decoded() || marks.next().is_some();
+        if self.has_two_referers || mark.is_some_and(is_unclear) {
+            return Err(Unclear);
+        }
+        Ok(mark.map(|pair| pair.value().to_owned()))
     }
 
     /// The clients and redirect URIs in the query, and in the form or the JSON object of the body.
-    pub(super) fn named(&self) -> Named {
-        let (_, query) = self.target().split_once('?').unwrap_or_default();
+    pub(super) fn named(&self) -> Result<Named, Unclear> {
+        let (_, query) = split(self.target().as_bytes(), b'?');
         let mut named = Named::default();
-        if let Some(serde_json::Value::Object(members)) = json::parse(&self.body) {
-            for (name, value) in &members {
-                named.add(name, value.as_str().unwrap_or_default());
+        named.add_form(query)?;
+        let start = self.body.trim_ascii_start().first();
+        match json::parse(&self.body) {
+            Some(serde_json::Value::Object(members)) => {
+                for (name, value) in members.iter().filter(|(_, value)| !value.is_null()) {
+                    named.add(name, value.as_str())?;
+                }
             }
-        } else if let Ok(form) = Params::survey(&self.body, MOST_NAMED) {
-            form.iter()
-                .for_each(|pair| named.add(pair.name(), pair.value()));
+            // Duplicate members, or another syntax of JSON.
+            None if matches!(start, Some(b'{' | b'[')) => return Err(Unclear),
+            _ => named.add_form(&self.body)?,
         }
-        if let Ok(query) = Params::survey(query.as_bytes(), MOST_NAMED) {
-            query
-                .iter()
-                .for_each(|pair| named.add(pair.name(), pair.value()));
-        }
-        named
+        Ok(named)
     }
 
     /// Whether it may contain the handle of a sign-in.
@@ -254,6 +268,15 @@ impl Sent {
 /// The most parameters in which names are looked for.
 const MOST_NAMED: usize = 128;
 
+/// The request may name a sign-in, a client or a redirect URI in a way that servers read differently.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Unclear;
+
+fn split(text: &[u8], at: u8) -> (&[u8], &[u8]) {
+    let (head, tail) = text.split_at(memchr::memchr(at, text).unwrap_or(text.len()));
+    (head, tail.get(1..).unwrap_or_default())
+}
+
 /// The clients and redirect URIs that a request names.
 #[derive(Default)]
 pub(super) struct Named {
@@ -262,12 +285,104 @@ pub(super) struct Named {
 }
 
 impl Named {
-    fn add(&mut self, name: &str, value: &str) {
-        match name {
-            _ if value.is_empty() => {}
-            "client_id" => self.clients.push(value.to_owned()),
-            "redirect_uri" => self.redirects.push(value.to_owned()),
-            _ => {}
+    fn add_form(&mut self, form: &[u8]) -> Result<(), Unclear> {
+        let form = Params::survey(form, MOST_NAMED).map_err(|_| Unclear)?;
+        let mut pairs = form.iter();
+        pairs.try_for_each(|pair| {
+            let value = Some(pair.value()).filter(|_| pair.is_decoded());
+            self.add(pair.name(), value)
+        })
+    }
+
+    /// `value`: `None` if it is not a text.
+    fn add(&mut self, name: &str, value: Option<&str>) -> Result<(), Unclear> {
+        let names = match name {
+            "client_id" => &mut self.clients,
+            "redirect_uri" => &mut self.redirects,
+            _ => return Ok(()),
+        };
+        let value = value.ok_or(Unclear)?;
+        names.extend((!value.is_empty()).then(|| value.to_owned()));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(referers: &[&str], target: &str, body: &str) -> Sent {
+        let mut headers = HeaderMap::new();
+        for referer in referers {
+            headers.append(header::REFERER, HeaderValue::from_str(referer).unwrap());
+        }
+        let mut sent = Parts {
+            method: Method::POST,
+            target: PathAndQuery::try_from(target).unwrap(),
+            headers,
+            states: SignInCookies::default(),
+            flows: SignInCookies::default(),
+            body: Body::empty(),
+        }
+        .sent();
+        sent.body = Bytes::copy_from_slice(body.as_bytes());
+        sent
+    }
+
+    #[test]
+    fn a_referer_that_cannot_be_read_without_doubt_is_not_one_without_a_mark() {
+        let mark = |referers: &[&str]| sent(referers, "/", "").mark();
+        let many = format!("https://g/a?{}{MARK}=x", "a&".repeat(MOST_NAMED));
+        for unclear in [
+            &[many.as_str()][..],
+            &["https://g/a?%zz=1&pkce_gate=x"],
+            &["https://g/a?%ff&pkce_gate=x"],
+            &["https://g/a?pkce_gate=%zz"],
+            &["https://g/a?pkce_gate=x&pkce_gate=y"],
+            &["https://g/a?pkce_gate=x", "https://g/b"],
+        ] {
+            assert_eq!(mark(unclear), Err(Unclear), "{unclear:?}");
+        }
+        for (clear, expected) in [
+            (&[][..], None),
+            (&["https://g/a"], None),
+            (&["https://g/a?x=%zz"], None),
+            (&["https://g/a#?pkce_gate=x"], None),
+            (&["https://g/a?b=c&pkce_gate=x#d"], Some("x")),
+        ] {
+            assert_eq!(mark(clear), Ok(expected.map(str::to_owned)), "{clear:?}");
+        }
+    }
+
+    #[test]
+    fn names_that_cannot_be_read_without_doubt_are_not_absent() {
+        let named = |target: &str, body: &str| sent(&[], target, body).named();
+        let many = format!("{}client_id=x", "a=b&".repeat(MOST_NAMED));
+        for (target, body) in [
+            ("/", r#"{"client_id":"a","client_id":"b"}"#),
+            ("/", r#"{"client_id":"a","x":1,"x":2}"#),
+            ("/", r#" {"client_id":"a",}"#),
+            ("/", r#"{"client_id":["a"]}"#),
+            ("/", r#"{"redirect_uri":{"a":1}}"#),
+            ("/", "client_id=%zz"),
+            ("/", "%zz=1&client_id=a"),
+            ("/", many.as_str()),
+            ("/?client_id=%ff", ""),
+            ("/?%zz&client_id=a", ""),
+        ] {
+            assert!(named(target, body).is_err(), "{target} {body}");
+        }
+        for (target, body) in [
+            ("/", r#"{"client_id":"a","redirect_uri":null,"x":[1]}"#),
+            ("/?client_id=a", ""),
+            ("/?x=%zz", "client_id=a&y=%ff"),
+            ("/?client_id=a", "[1]"),
+        ] {
+            let Ok(named) = named(target, body) else {
+                panic!("{target} {body}")
+            };
+            assert_eq!(named.clients, ["a"], "{target} {body}");
+            assert!(named.redirects.is_empty());
         }
     }
 }

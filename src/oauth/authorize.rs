@@ -1,5 +1,7 @@
 //! The authorization request (RFC 6749 section 4.1.1, RFC 7636 section 4.3).
 
+use std::fmt;
+
 use super::params::{Duplicate, Params};
 
 /// Parameters that determine the meaning of an authorization request. On an authorization path each may occur only
@@ -41,8 +43,8 @@ const OWN_PARAMETERS: [&str; 18] = [
 ];
 
 /// A parsed authorization request. A parameter with an empty value counts as omitted, except `state`, which must be
-/// returned unchanged.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// returned unchanged. `Debug` shows only the client and what it asks for: the rest may be a secret, or contain one.
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub struct AuthorizationRequest<'a> {
     /// RFC 6749 section 2.2.
     pub client_id: Option<&'a str>,
@@ -78,6 +80,16 @@ impl<'a> AuthorizationRequest<'a> {
             request: params.one("request")?,
             request_uri: params.one("request_uri")?,
         })
+    }
+}
+
+impl fmt::Debug for AuthorizationRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AuthorizationRequest")
+            .field("client_id", &self.client_id)
+            .field("response_type", &self.response_type)
+            .field("response_mode", &self.response_mode)
+            .finish_non_exhaustive()
     }
 }
 
@@ -117,5 +129,15 @@ mod tests {
             (None, None)
         );
         assert_eq!(request.client_id, Some("a"));
+    }
+
+    #[test]
+    fn debug_shows_only_the_client_and_what_it_asks_for() {
+        let query = "client_id=app&response_type=code&response_mode=query&redirect_uri=secret1&code_challenge=secret2\
+                     &code_challenge_method=secret3&request=secret4&request_uri=secret5&state=secret6";
+        let params = Params::parse(query.as_bytes(), 64).unwrap();
+        let shown = format!("{:?}", AuthorizationRequest::parse(&params).unwrap());
+        assert!(shown.contains("app") && shown.contains("query"), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
     }
 }

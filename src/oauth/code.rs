@@ -6,6 +6,7 @@ use std::fmt;
 use zeroize::Zeroizing;
 
 use super::Digest;
+use super::params::letters;
 
 /// A code of one of these kinds, as issued by the upstream or as sent by a client. Wiped on drop, never printed.
 ///
@@ -92,10 +93,11 @@ impl AuthorizationCode {
         match self.kind() {
             CodeKind::Authorization => Digest::of("code", &[self.expose().as_bytes()]),
             // An unknown authorization code is refused, but not every device code is bound. So one is found in every spelling
-            // that a server with a case-insensitive database accepts.
+            // that a server accepts with a case-insensitive database, with UUIDs, or with base64 of either alphabet.
             CodeKind::Device => {
-                let folded = Zeroizing::new(self.expose().to_ascii_lowercase());
-                Digest::of("device code", &[folded.as_bytes()])
+                let letters = letters(self.expose().as_bytes());
+                let letters = Zeroizing::new(letters.collect::<Vec<u8>>());
+                Digest::of("device code", &[&letters])
             }
             CodeKind::PushedRequest => Digest::of("pushed request", &[self.expose().as_bytes()]),
         }
@@ -131,15 +133,16 @@ mod tests {
     }
 
     #[test]
-    fn only_the_case_of_a_device_code_does_not_matter() {
+    fn only_the_case_and_the_punctuation_of_a_device_code_do_not_matter() {
         let digest = |kind, code| AuthorizationCode::of(kind, code).unwrap().digest();
         for (kind, is_same) in [(CodeKind::Device, true), (CodeKind::Authorization, false)] {
-            assert_eq!(
-                digest(kind, "aB") == digest(kind, "Ab"),
-                is_same,
-                "{kind:?}"
-            );
-            assert_ne!(digest(kind, "aB"), digest(kind, "aC"), "{kind:?}");
+            for other in ["Ab-1/", "aB1/", "{aB-1}", "aB-1_", "aB-1/="] {
+                let same = digest(kind, "aB-1/") == digest(kind, other);
+                assert_eq!(same, is_same, "{kind:?} {other}");
+            }
+            for other in ["aC-1/", "aB-2/", "aB-11/"] {
+                assert_ne!(digest(kind, "aB-1/"), digest(kind, other), "{kind:?}");
+            }
         }
     }
 

@@ -1,6 +1,8 @@
 //! Requests whose answer gives the client a code directly, in JSON: the device authorization request (RFC 8628 section 3.1) and the
 //! authorization challenge request (draft-ietf-oauth-first-party-apps section 5.1), each with a code challenge.
 
+use std::fmt;
+
 use super::client::ClientIdentity;
 use super::params::Params;
 use super::{Ambiguous, token};
@@ -17,8 +19,8 @@ pub(crate) const PROTECTED: [&str; 8] = [
     "auth_session",
 ];
 
-/// A parsed request. A parameter with an empty value counts as omitted.
-#[derive(Debug)]
+/// A parsed request. A parameter with an empty value counts as omitted. `Debug` shows only the client: an `auth_session` is a secret,
+/// and a challenge identifies a sign-in.
 pub(crate) struct DirectRequest<'a> {
     /// `None`: the request names no client.
     pub(crate) client: Option<ClientIdentity>,
@@ -44,9 +46,25 @@ impl<'a> DirectRequest<'a> {
     }
 }
 
+impl fmt::Debug for DirectRequest<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DirectRequest")
+            .field("client", &self.client)
+            .finish_non_exhaustive()
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn debug_shows_only_the_client() {
+        let body = "client_id=tv&code_challenge=secret1&code_challenge_method=secret2&auth_session=secret3";
+        let params = Params::parse(body.as_bytes(), 64).unwrap();
+        let shown = format!("{:?}", DirectRequest::parse(&params, None).unwrap());
+        assert!(shown.contains("tv") && !shown.contains("secret"), "{shown}");
+    }
 
     #[test]
     fn a_challenge_is_read_and_what_servers_read_differently_is_refused() {

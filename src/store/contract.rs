@@ -118,6 +118,7 @@ macro_rules! suite {
             of_two_hundred_conflicting_requests_none_survives,
             a_code_may_have_a_lifetime_of_its_own,
             a_code_with_its_own_lifetime_is_remembered_for_longer,
+            a_code_that_travels_is_known_for_its_whole_lifetime,
             releases_of_a_waiting_code_are_not_counted,
             codes_of_different_kinds_with_one_text_are_different_codes,
             a_handle_for_one_kind_of_code_redeems_no_other,

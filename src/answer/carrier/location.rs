@@ -110,6 +110,13 @@ impl<'a> Location<'a> {
             fragment: fragment.map(Part::new),
         }
     }
+
+    /// Whether a parameter with one of these names has a value.
+    pub(crate) fn has_any(&self, names: &[&str]) -> bool {
+        let parts = [&self.query, &self.fragment].into_iter().flatten();
+        let mut pairs = parts.flat_map(|part| part.params.iter().flat_map(Params::iter));
+        pairs.any(|pair| names.contains(&pair.name()) && !pair.value().is_empty())
+    }
 }
 
 fn split(text: &[u8], at: u8) -> (&[u8], Option<&[u8]>) {

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle};
 use tokio_util::sync::CancellationToken;
 
 use crate::app::App;
-use crate::clock::{self, Clock};
+use crate::clock::{self, Clock, ManualClock};
 use crate::config;
 use crate::store::Store;
 use crate::store::failing::{FailingStore, Outage};
@@ -27,6 +27,8 @@ type Script = fn(&Message) -> String;
 /// The gate; stopped on drop.
 pub(super) struct Stage {
     pub(super) outage: Outage,
+    /// The time of the gate, which stands still.
+    pub(super) time: ManualClock,
     gate: SocketAddr,
     ledger: Ledger,
     stop: CancellationToken,
@@ -105,6 +107,7 @@ public_url = "http://gate.test"
 [upstream.endpoints]
 authorization = ["/authorize"]
 token = ["/token"]
+device_authorization = ["/device"]
 [upstream.pkce]
 {pkce}
 "#
@@ -113,10 +116,11 @@ token = ["/token"]
         let outage = Outage::default();
         let given = outage.clone();
         let failing = move |memory| Store::Failing(FailingStore::new(memory, given.clone()).into());
+        let (clock, time) = Clock::manual();
         let app = App::bind_with(
             checked.config,
             Telemetry::new(),
-            Clock::system(),
+            clock,
             Some(Box::new(failing)),
         );
         let app = app.unwrap();
@@ -125,6 +129,7 @@ token = ["/token"]
         let both = stop.clone();
         Self {
             outage,
+            time,
             gate,
             ledger,
             stop,

@@ -44,16 +44,19 @@ pub(super) async fn by_cookie<'g>(
     no_sign_in: Belongs,
 ) -> Result<Belongs, Unsafe<'g>> {
     let key = &exchange.site.state.key;
+    let own = asked.begun.as_ref().and_then(Key::handle);
+    let (mark, named) = (asked.sent.mark(), asked.sent.named());
+    // Then an answer with a code is refused, whichever sign-in fits.
+    let is_unclear = own.is_none() && (mark.is_err() || named.is_err());
+    let mark = mark.unwrap_or_default();
     let answer = Answer {
         exchange,
         asked,
         place,
         carried,
         leads: no_sign_in.leads,
-        named: asked.sent.named(),
+        named: named.unwrap_or_default(),
     };
-    let own = asked.begun.as_ref().and_then(Key::handle);
-    let mark = asked.sent.mark();
     if own.is_none() && mark.is_none() && asked.sent.flows.are_incomplete() {
         let whose = SignIn::Ambiguous;
         return Ok(Belongs {
@@ -84,7 +87,7 @@ pub(super) async fn by_cookie<'g>(
         }
         let whose = match fitting.len() {
             0 => continue,
-            1 => None,
+            1 if !is_unclear => None,
             _ => Some(SignIn::Ambiguous),
         };
         if let Some((handle, record)) = fitting.pop() {

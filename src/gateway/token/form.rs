@@ -15,7 +15,7 @@ use crate::http::body::Peeked;
 pub(in crate::gateway) type Unreadable = (Violation, StatusCode);
 
 /// Whether the request has neither a body nor a query, except a configured query.
-pub(super) fn is_empty(exchange: &Exchange<'_>, request: &Received) -> bool {
+pub(in crate::gateway) fn is_empty(exchange: &Exchange<'_>, request: &Received) -> bool {
     has_only_configured_query(exchange, request) && http_body::Body::is_end_stream(&request.body)
 }
 

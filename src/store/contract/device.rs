@@ -1,7 +1,7 @@
 //! What device codes need: a lifetime of their own, releases that are not counted, and that no code of one kind is one of another.
 
 use super::*;
-use crate::flow::{HandleKey, Purpose, RELEASES_PER_CODE, Settlement};
+use crate::flow::{Candidate, HandleKey, Purpose, RELEASES_PER_CODE, Settlement};
 use crate::oauth::CodeKind;
 
 fn device_code(name: &str) -> AuthorizationCode {
@@ -71,6 +71,35 @@ pub(in crate::store) fn a_code_with_its_own_lifetime_is_remembered_for_longer(ma
         assert_eq!(bound, Ok(Bound::Elsewhere));
         assert_eq!(redeem(&store, &key).await, Answer::Gone);
     });
+}
+
+/// A device code that is unknown passes without a verifier, so one that travels is known until no server accepts it any more,
+/// redeemed or not.
+pub(in crate::store) fn a_code_that_travels_is_known_for_its_whole_lifetime(make: Make) {
+    for is_redeemed in [false, true] {
+        run(async {
+            let (store, clock) = make();
+            let lifetime = Duration::from_hours(24);
+            let key = bound_within(&store, Issued::Raw, device_code("1"), lifetime).await;
+            if is_redeemed {
+                let claim = claim(&store, &key).await;
+                store.settle(claim, Settlement::Burn).await.unwrap();
+            }
+            let after = if is_redeemed {
+                Answer::AlreadyRedeemed
+            } else {
+                Answer::Claimed
+            };
+            clock.advance(lifetime.saturating_sub(millisecond()));
+            store.sweep();
+            assert_eq!(redeem(&store, &key).await, after);
+            clock.advance(settings().pending);
+            store.sweep();
+            let candidate = [Candidate::Code(key.clone())];
+            let owners = store.owners(&candidate).await.unwrap();
+            assert!(owners.iter().all(Option::is_some), "{is_redeemed}");
+        });
+    }
 }
 
 pub(in crate::store) fn releases_of_a_waiting_code_are_not_counted(make: Make) {

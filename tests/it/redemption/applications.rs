@@ -6,7 +6,7 @@ use serde_json::json;
 use crate::support::client::{Authorization, assert_refused, assert_token};
 use crate::support::http::Response;
 use crate::support::rig::{Config, Jar, REDIRECT_URI, Rig, target};
-use crate::support::scripted::{Shape, app_answer};
+use crate::support::scripted::{Act, Shape, Then, app_answer, json as json_reply};
 use crate::support::store::is_handle;
 
 use super::assert_page;
@@ -180,6 +180,45 @@ fn the_names_in_the_request_tell_tabs_apart() {
     assert_token(&rig.redeem(&one.authorization, &code));
 }
 
+/// Whether the request is of the only sign-in of the browser is then a guess.
+#[test]
+fn a_request_that_cannot_be_read_without_doubt_gets_no_code() {
+    let (rig, mut jar) = (rig(), Jar::default());
+    let tab = Tab::open(&rig, &mut jar, rig.authorization());
+    let nonce = tab.authorization.params.get("nonce").unwrap();
+    let plain = format!("{{\"nonce\":\"{nonce}\",\"password\":\"p\"");
+    let (cookies, page) = (jar.cookies(), format!("http://gate.test{}", tab.address));
+    let ask = |referers: &[&str], body: &str| {
+        let mut fields = vec![("Content-Type", "application/json"), ("Cookie", &cookies)];
+        fields.extend(referers.iter().map(|referer| ("Referer", *referer)));
+        rig.post("/app/flow/7", &fields, body)
+    };
+    let body = format!("{plain}}}");
+    let many = format!("{page}{}", "&a".repeat(128));
+    let broken = page.replace('?', "?%zz=1&");
+    let twice = format!("{page}&pkce_gate=other");
+    let of_other = page.replace("pkce_gate=", "pkce_gate=x");
+    let named = |members: &str| format!("{plain},{members}}}");
+    for (referers, body) in [
+        (&[many.as_str()][..], &body),
+        (&[broken.as_str()], &body),
+        (&[twice.as_str()], &body),
+        (&[page.as_str(), of_other.as_str()], &body),
+        (
+            &[page.as_str()],
+            &named("\"client_id\":\"other\",\"client_id\":\"pub\""),
+        ),
+        (&[], &named("\"client_id\":\"other\",\"x\":1,\"x\":2")),
+        (&[], &named("\"client_id\":[\"other\"]")),
+    ] {
+        let refused = ask(referers, body);
+        assert_page(&refused, 502, "several sign-ins of this browser");
+    }
+    // Nothing has ended.
+    let code = tab.code(&rig, &mut jar, true);
+    assert_token(&rig.redeem(&tab.authorization, &code));
+}
+
 /// A redirect that the server builds with the client's own state, in JSON as in a `Location`.
 #[test]
 fn a_url_in_json_is_found_by_its_redirect_uri_and_state() {
@@ -198,6 +237,65 @@ fn a_url_in_json_is_found_by_its_redirect_uri_and_state() {
             .next()
             .unwrap();
         assert_token(&rig.redeem(&tab.authorization, code));
+    }
+}
+
+/// Base64 may begin with `/`, and a code may have any visible character (RFC 6749 appendix A.11).
+#[test]
+fn a_code_that_looks_like_a_url_is_replaced_all_the_same() {
+    let (rig, mut jar) = (rig(), Jar::default());
+    for own in [
+        "/bc+/def/0123456789+/==",
+        "ab?c/def0123456789",
+        "/bc?def=0123456789",
+        "abc:def0123456789",
+    ] {
+        rig.upstream.issue(own);
+        rig.keep_out_of_the_log([own.to_owned()]);
+        let tab = Tab::open(&rig, &mut jar, rig.authorization());
+        let code = tab.code(&rig, &mut jar, true);
+        assert_refused(
+            &rig.token(&tab.authorization.redemption(own)),
+            "invalid_grant",
+        );
+        assert_token(&rig.redeem(&tab.authorization, &code));
+    }
+}
+
+/// RFC 8252 section 7.1: private-use schemes, with one slash.
+#[test]
+fn a_url_of_an_app_in_json_is_not_taken_for_a_code() {
+    let (rig, mut jar) = (rig(), Jar::default());
+    for (number, redirect) in ["com.example.app:/cb?", "com.example.app:/cb#", "myapp:/cb#"]
+        .into_iter()
+        .enumerate()
+    {
+        let own = format!("RAWCODE-{number}-0123456789");
+        rig.keep_out_of_the_log([own.clone()]);
+        let uri = redirect.trim_end_matches(['?', '#']);
+        let authorization = rig.authorization().with("redirect_uri", uri);
+        let tab = Tab::open(&rig, &mut jar, authorization);
+        let state = tab.authorization.state().unwrap();
+        let answer = |code: &str| format!("{redirect}code={code}&state={state}");
+        let document = json!({ "result": answer(&own) });
+        rig.upstream.once(
+            "/app/flow/7",
+            Act::Say(json_reply("200 OK", &document), Then::GoOn),
+        );
+        let response = tab.log_in(&rig, &mut jar, true, &json!({}));
+        assert_eq!(response.status, 200, "{response}");
+        let url = response.json()["result"].as_str().unwrap().to_owned();
+        let code = url
+            .split("code=")
+            .nth(1)
+            .and_then(|it| it.split('&').next());
+        let code = code.expect("a code");
+        assert!(is_handle(pkce_gate::parts::Purpose::Code, code), "{url}");
+        assert_eq!(url, answer(code));
+        // The redemption reaches the server with its own code.
+        rig.redeem(&tab.authorization, code);
+        let sent = rig.upstream.requests_to("/token").remove(number).form();
+        assert_eq!(sent.get("code"), Some(&*own));
     }
 }
 

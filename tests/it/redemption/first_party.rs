@@ -232,6 +232,111 @@ fn a_sign_in_cannot_go_on_with_another_challenge_or_client() {
     assert_refused(&rig.token(&app.redemption(&code)), "invalid_grant");
 }
 
+/// A server may look its sessions up in a database that ignores case and trailing blanks, or as UUIDs.
+#[test]
+fn a_session_in_another_spelling_begins_no_second_sign_in() {
+    let rig = rig("");
+    let (mut app, attacker) = (App::new(&rig), App::new(&rig));
+    app.session = "A0EEbc99-9c0b-4ef8-bb6d-6bb9bd380A11".to_owned();
+    app.asks(&rig);
+    challenge(&rig, &app.first());
+    let session = &app.session;
+    let escaped = |text: &str| text.replacen("EE", "%45%45", 1);
+    for (spelled, reason) in [
+        (session.to_lowercase(), "code_challenge"),
+        (session.to_uppercase(), "code_challenge"),
+        (session.replace('-', ""), "code_challenge"),
+        (format!("{{{session}}}"), "code_challenge"),
+        (escaped(session), "code_challenge"),
+        (escaped(session).replace('%', "%25"), "code_challenge"),
+        (format!("{session} "), "auth_session"),
+        (format!(" {session}"), "auth_session"),
+        (format!("{session}%20"), "auth_session"),
+        (format!("{session}\u{a0}"), "auth_session"),
+        (format!("{session}%00"), "auth_session"),
+    ] {
+        let stolen = attacker.first().with("auth_session", &spelled);
+        let refused = challenge(&rig, &stolen);
+        assert_refused(&refused, "invalid_request");
+        assert!(refused.text().contains(reason), "{spelled:?}: {refused}");
+    }
+    assert_eq!(rig.upstream.requests_to(ENDPOINT).len(), 1);
+    // The app itself may spell it as it likes: the code belongs to its verifier.
+    app.issues(&rig);
+    let next = app.next().with("auth_session", &session.to_lowercase());
+    let code = code_in(&challenge(&rig, &next));
+    assert_refused(&rig.token(&attacker.redemption(&code)), "invalid_grant");
+    assert_bound(&rig, &app, &code);
+}
+
+/// The next request could not be recognised.
+#[test]
+fn a_session_that_servers_read_differently_is_not_delivered() {
+    let rig = rig("");
+    let mut app = App::new(&rig);
+    app.session.push(' ');
+    app.asks(&rig);
+    let response = challenge(&rig, &app.first());
+    assert_eq!(response.status, 502, "{response}");
+    assert!(response.text().contains("auth_session"), "{response}");
+    rig.gate
+        .log_until(|log| log.contains("unbound_code_in_response"));
+}
+
+/// The server gives one `auth_session` to two sign-ins, or one that clients may read differently.
+#[test]
+fn a_session_that_cannot_be_told_from_another_is_not_delivered() {
+    let rig = rig("");
+    let (app, mut other) = (App::new(&rig), App::new(&rig));
+    app.asks(&rig);
+    assert_eq!(challenge(&rig, &app.first()).status, 403);
+    other.session.clone_from(&app.session);
+    other.asks(&rig);
+    let response = challenge(&rig, &other.first());
+    assert_eq!(response.status, 502, "{response}");
+    assert!(!response.text().contains(&app.session), "{response}");
+    rig.gate
+        .log_until(|log| log.contains("an auth_session that belongs to another sign-in"));
+    // Neither goes on: whose credentials the server has is not known.
+    for next in [app.next(), other.next()] {
+        assert_refused(&challenge(&rig, &next), "invalid_request");
+    }
+    let session = App::new(&rig).session;
+    for (kind, text) in [
+        (
+            "text/plain",
+            format!("{{\"auth_session\":\"{session}\",\"auth_session\":\"b\"}}"),
+        ),
+        (
+            "application/json",
+            format!("\u{feff}{{\"auth_session\":\"{session}\"}}"),
+        ),
+        (
+            "application/json",
+            format!("{{\"auth_session\":\"{session}\""),
+        ),
+    ] {
+        let answer = reply(
+            "400 Bad Request",
+            &[("Content-Type", kind)],
+            text.as_bytes(),
+        );
+        rig.upstream.once(ENDPOINT, Act::Say(answer, Then::GoOn));
+        let response = challenge(&rig, &app.first());
+        assert_eq!(response.status, 502, "{text}: {response}");
+    }
+    // Other errors are the server's.
+    for (kind, text) in [
+        ("text/html", "<p>Too many requests"),
+        ("application/json", ""),
+    ] {
+        let answer = reply("429 Slow Down", &[("Content-Type", kind)], text.as_bytes());
+        rig.upstream.once(ENDPOINT, Act::Say(answer, Then::GoOn));
+        let response = challenge(&rig, &app.first());
+        assert_eq!((response.status, response.text()), (429, text));
+    }
+}
+
 #[test]
 fn without_a_valid_challenge_no_sign_in_begins() {
     let rig = rig("");

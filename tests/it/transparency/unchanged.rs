@@ -28,10 +28,12 @@ struct Seen {
 }
 
 fn rig(mode: &str) -> Rig {
-    let pkce = format!("mode = \"{mode}\"");
+    let pkce = format!("mode = \"{mode}\"\ndevice = \"if_present\"");
     let limits = "body_read = \"1s\"\nheader_read = \"1s\"";
     Rig::with(Config {
         pkce: &pkce,
+        endpoints: "pushed_authorization_request = [\"/par\"]\ndevice_authorization = [\"/device\"]\n\
+                    authorization_challenge = [\"/challenge\"]",
         limits,
         ..Config::default()
     })
@@ -97,6 +99,7 @@ fn path() -> impl Strategy<Value = String> {
     prop_oneof![
         3 => Just("/authorize".to_owned()),
         3 => Just("/token".to_owned()),
+        3 => select(vec!["/par", "/device", "/challenge"]).prop_map(str::to_owned),
         2 => select(vec![
             "/", "//token", "/TOKEN", "/token/", "/%74oken", "/authorize/", "/x/../authorize", "/login", "/a//b",
             "/.well-known/openid-configuration", "/token;x", "*", "/%", "/\u{e9}",
@@ -351,6 +354,34 @@ fn report_forwards_the_same_bytes_as_off() {
         passed > 200,
         "most of it is HTTP and passes: {passed} of 600"
     );
+}
+
+/// A preflight has no credentials and no parameters, but what is only observed passes with them.
+#[test]
+fn preflights_are_the_same_in_report_and_off() {
+    let (report, off) = (rig("report"), rig("off"));
+    for target in ["/token", "/par", "/device", "/challenge"] {
+        for (query, more, body) in [
+            ("", "", ""),
+            ("?x=1", "", ""),
+            (
+                "",
+                "Cookie: a=b; code_challenge=c\r\nAuthorization: Basic eA==\r\n",
+                "",
+            ),
+            ("", "Content-Length: 3\r\n", "a=b"),
+        ] {
+            let head = format!("OPTIONS {target}{query} HTTP/1.1\r\nHost: {HOST}\r\n{more}\r\n");
+            let exchange = Exchange {
+                method: "OPTIONS",
+                bytes: [head.as_bytes(), body.as_bytes()].concat(),
+                answer: (reply("204 No Content", &[("Date", "x")], b""), Then::Close),
+            };
+            let [reported, passed] = [&report, &off].map(|rig| through(rig, &exchange));
+            assert_eq!(reported.upstream.len(), 1, "{head}");
+            assert_eq!(reported, passed, "{head}");
+        }
+    }
 }
 
 /// Complete sign-ins: challenge, code and verifier are recorded and stay unchanged.

@@ -52,6 +52,10 @@ fn a_device_code_that_travels_is_bound_in_every_spelling() {
         poll(&code),
         poll(&code.to_lowercase()),
         poll(&code.to_uppercase()),
+        // Base64 of the other alphabet, without padding; a UUID without hyphens.
+        poll(&code.replace('/', "_").replace('+', "-")),
+        poll(code.trim_end_matches('=')),
+        poll(&code.replace(['/', '+', '=', '-', '_'], "")),
         poll(&format!("{code} ")),
         poll(&code).with("grant_type", ""),
         poll(&code).with("client_id", "other"),

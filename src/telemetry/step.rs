@@ -1,0 +1,20 @@
+use serde::Serialize;
+
+/// The step of a sign-in that a decision is about.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Step {
+    /// A request that begins one: to the authorization endpoint, or pushed, or of a device or a first-party app.
+    Begins,
+    /// The token request with its code.
+    Redeems,
+    /// Something else: a continuation, an answer, a poll, a grant without a code.
+    #[default]
+    Other,
+}
+
+impl Step {
+    pub(crate) fn is_other(&self) -> bool {
+        *self == Self::Other
+    }
+}

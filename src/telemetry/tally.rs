@@ -1,0 +1,152 @@
+//! Counts the sign-ins of each client, for the review. A sink of the one stream of events, like the metrics and the log, so that the
+//! three agree.
+//!
+//! Clients choose their names, so the number of rows is bounded: beyond it, and for many names with the same redirect origin, sign-ins
+//! are counted in a common row.
+
+mod numbers;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use dashmap::DashMap;
+use dashmap::mapref::one::RefMut;
+
+use super::decided::Decided;
+use super::event::Event;
+use super::step::Step;
+use crate::policy::Violation;
+
+use numbers::Count;
+pub(crate) use numbers::{Day, Numbers, Row};
+
+/// The most rows of an upstream, unless configured.
+pub(crate) const ROWS: usize = 10_000;
+
+/// The longest name that gets a row, in bytes. A client identifier that is a URL may have 2 KiB, but real ones are short.
+const LONGEST_NAME: usize = 512;
+
+/// How many names with one redirect origin get a row each. Clients that register themselves anew for every sign-in, and applications
+/// whose client identifier is the URL of a document, would fill the table otherwise.
+const NAMES_PER_ORIGIN: usize = 50;
+
+/// The row of requests that name no client.
+pub(crate) const NO_CLIENT: &str = "";
+
+/// What the rows are named that have no single client.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Name {
+    Client(Box<str>),
+    /// Further clients with this redirect origin.
+    Origin(Box<str>),
+    /// All others.
+    Others,
+}
+
+/// The counts of one upstream.
+#[derive(Debug)]
+pub(crate) struct Tally {
+    rows: DashMap<Name, Row>,
+    /// The number of names with each redirect origin.
+    origins: DashMap<Box<str>, usize>,
+    most: AtomicUsize,
+}
+
+impl Default for Tally {
+    fn default() -> Self {
+        Self {
+            rows: DashMap::new(),
+            origins: DashMap::new(),
+            most: AtomicUsize::new(ROWS),
+        }
+    }
+}
+
+impl Tally {
+    /// Sets the maximum number of rows. Rows that exist stay.
+    pub(crate) fn set_most(&self, rows: usize) {
+        self.most.store(rows, Ordering::Relaxed);
+    }
+
+    /// Counts a decision. `now`: seconds since 1970. Other events are not counted.
+    pub(super) fn count(&self, event: &Event<'_>, now: u64) {
+        let Event::Decision {
+            step,
+            decided,
+            violation,
+            client,
+            method,
+            redirect_origin,
+            ..
+        } = event
+        else {
+            return;
+        };
+        let count = Count::of(*step, *decided, *violation, *method);
+        let Some(count) = count else {
+            return;
+        };
+        let name = client.unwrap_or(NO_CLIENT);
+        let mut row = self.row(name, *redirect_origin, *step);
+        row.add(count, *decided, *violation, now);
+    }
+
+    /// The row of a client. A request that neither begins nor ends a sign-in makes none: anyone could send such requests with any name.
+    fn row(&self, client: &str, origin: Option<&str>, step: Step) -> RefMut<'_, Name, Row> {
+        let of = |name: Name| self.rows.entry(name).or_default();
+        if client.len() > LONGEST_NAME {
+            return of(Name::Others);
+        }
+        let name = Name::Client(client.into());
+        if let Some(row) = self.rows.get_mut(&name) {
+            return row;
+        }
+        if step != Step::Begins || self.rows.len() >= self.most.load(Ordering::Relaxed) {
+            return of(Name::Others);
+        }
+        if let Some(origin) = origin.filter(|_| self.is_crowded(origin)) {
+            return of(Name::Origin(origin.into()));
+        }
+        let mut row = of(name);
+        row.origin = origin.map(Into::into);
+        row
+    }
+
+    /// Counts another name with this redirect origin. `true`: there are too many.
+    fn is_crowded(&self, origin: Option<&str>) -> bool {
+        let Some(origin) = origin.filter(|origin| origin.len() <= LONGEST_NAME) else {
+            return false;
+        };
+        if let Some(mut names) = self.origins.get_mut(origin) {
+            *names += 1;
+            return *names > NAMES_PER_ORIGIN;
+        }
+        if self.origins.len() < self.most.load(Ordering::Relaxed) {
+            self.origins.insert(origin.into(), 1);
+        }
+        false
+    }
+
+    /// All rows, in no order.
+    pub(crate) fn rows(&self) -> Vec<(Name, Row)> {
+        let rows = self.rows.iter();
+        rows.map(|row| (row.key().clone(), row.value().clone()))
+            .collect()
+    }
+
+    /// Adds rows that were stored earlier.
+    pub(crate) fn restore(&self, rows: impl IntoIterator<Item = (Name, Row)>) {
+        for (name, row) in rows {
+            if self.rows.len() >= self.most.load(Ordering::Relaxed) {
+                self.rows.entry(Name::Others).or_default().merge(&row);
+            } else {
+                if let (Name::Client(_), Some(origin)) = (&name, &row.origin) {
+                    self.is_crowded(Some(origin));
+                }
+                self.rows.entry(name).or_default().merge(&row);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,230 @@
+//! One row of the tally.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use super::{Decided, Step, Violation};
+use crate::oauth::CodeChallengeMethod;
+
+const DAY: u64 = 86_400;
+
+/// The days that are kept.
+const DAYS: usize = 30;
+
+/// What a decision counts as.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Count {
+    /// A sign-in began, with this challenge.
+    Began(Challenge),
+    /// A code was redeemed, or would have been. `is_verified`: its sign-in began with a challenge.
+    Redeemed { is_verified: bool },
+    /// Something else was refused, or would have been.
+    Other,
+}
+
+/// The challenge of an authorization request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Challenge {
+    S256,
+    Plain,
+    Malformed,
+    None,
+}
+
+impl Count {
+    /// `None`: the decision is not counted.
+    pub(super) fn of(
+        step: Step,
+        decided: Decided,
+        violation: Option<&Violation>,
+        method: Option<CodeChallengeMethod>,
+    ) -> Option<Self> {
+        match step {
+            Step::Begins => Some(Self::Began(match (violation, method) {
+                (Some(Violation::MalformedChallenge(_)), _) => Challenge::Malformed,
+                (_, Some(CodeChallengeMethod::S256)) => Challenge::S256,
+                (_, Some(CodeChallengeMethod::Plain)) => Challenge::Plain,
+                (Some(Violation::MethodNotAllowed { .. }), None) => Challenge::Malformed,
+                (_, None) => Challenge::None,
+            })),
+            Step::Redeems => Some(Self::Redeemed {
+                is_verified: method.is_some(),
+            }),
+            Step::Other if decided == Decided::Allowed => None,
+            Step::Other => Some(Self::Other),
+        }
+    }
+}
+
+/// The numbers of one day, or of all days.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Numbers {
+    /// Authorization requests by their challenge.
+    pub(crate) s256: u32,
+    pub(crate) plain: u32,
+    pub(crate) malformed: u32,
+    pub(crate) none: u32,
+    /// Token requests with a code that were allowed: with a verifier that was checked, and without.
+    pub(crate) verified: u32,
+    pub(crate) unverified: u32,
+    /// Sign-ins that were refused, and those that enforcement would have refused.
+    pub(crate) refused: u32,
+    pub(crate) reported: u32,
+}
+
+impl Numbers {
+    fn each<'n>(&'n mut self, other: &'n Self) -> [(&'n mut u32, u32); 8] {
+        [
+            (&mut self.s256, other.s256),
+            (&mut self.plain, other.plain),
+            (&mut self.malformed, other.malformed),
+            (&mut self.none, other.none),
+            (&mut self.verified, other.verified),
+            (&mut self.unverified, other.unverified),
+            (&mut self.refused, other.refused),
+            (&mut self.reported, other.reported),
+        ]
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        for (own, more) in self.each(other) {
+            *own = own.saturating_add(more);
+        }
+    }
+
+    /// Sign-ins that began.
+    pub(crate) fn sign_ins(&self) -> u32 {
+        let all = [self.s256, self.plain, self.malformed, self.none];
+        all.into_iter().fold(0, u32::saturating_add)
+    }
+
+    /// Sign-ins that fail under enforcement.
+    pub(crate) fn failing(&self) -> u32 {
+        self.refused.saturating_add(self.reported)
+    }
+}
+
+/// The numbers of one day.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Day {
+    /// Days since 1970-01-01 UTC.
+    pub(crate) day: u64,
+    pub(crate) numbers: Numbers,
+}
+
+/// What is known about a client. Times are in seconds since 1970; 0: never.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Row {
+    pub(crate) first_seen: u64,
+    pub(crate) last_seen: u64,
+    /// The last sign-in that enforcement allows, and the last one that it does not.
+    pub(crate) last_good: u64,
+    pub(crate) last_bad: u64,
+    /// The origin of the redirect URI with which it was first seen.
+    pub(crate) origin: Option<Box<str>>,
+    /// The last days with a decision, in order.
+    pub(crate) days: VecDeque<Day>,
+    /// All decisions with a violation, by its code.
+    pub(crate) violations: BTreeMap<Box<str>, u32>,
+}
+
+impl Row {
+    pub(super) fn add(
+        &mut self,
+        count: Count,
+        decided: Decided,
+        violation: Option<&Violation>,
+        now: u64,
+    ) {
+        if self.first_seen == 0 || now < self.first_seen {
+            self.first_seen = now; // the clock may step
+        }
+        self.last_seen = self.last_seen.max(now);
+        let mut numbers = Numbers::default();
+        match (count, violation) {
+            (Count::Began(challenge), _) => match challenge {
+                Challenge::S256 => numbers.s256 = 1,
+                Challenge::Plain => numbers.plain = 1,
+                Challenge::Malformed => numbers.malformed = 1,
+                Challenge::None => numbers.none = 1,
+            },
+            (Count::Redeemed { is_verified: true }, None) => numbers.verified = 1,
+            (Count::Redeemed { is_verified: false }, None) => numbers.unverified = 1,
+            (Count::Redeemed { .. } | Count::Other, _) => {}
+        }
+        match violation {
+            None => self.last_good = self.last_good.max(now),
+            Some(violation) => {
+                let label = violation.label();
+                match self.violations.get_mut(label) {
+                    Some(number) => *number = number.saturating_add(1),
+                    None => drop(self.violations.insert(label.into(), 1)),
+                }
+                if ends_sign_in(count) {
+                    self.last_bad = self.last_bad.max(now);
+                    match decided {
+                        Decided::Refused => numbers.refused = 1,
+                        Decided::Reported | Decided::Allowed => numbers.reported = 1,
+                    }
+                }
+            }
+        }
+        self.day(now / DAY).add(&numbers);
+    }
+
+    /// The numbers of a day. A day before the oldest one that is kept counts as that one.
+    fn day(&mut self, day: u64) -> &mut Numbers {
+        let at = self.days.partition_point(|known| known.day < day);
+        let is_known = self.days.get(at).is_some_and(|known| known.day == day);
+        let at = if is_known {
+            at
+        } else {
+            let numbers = Numbers::default();
+            self.days.insert(at, Day { day, numbers });
+            if self.days.len() > DAYS {
+                self.days.pop_front();
+                at.saturating_sub(1)
+            } else {
+                at
+            }
+        };
+        &mut self.days[at].numbers
+    }
+
+    /// The numbers of the days from this one on.
+    pub(crate) fn since(&self, day: u64) -> Numbers {
+        let days = self.days.iter().filter(|known| known.day >= day);
+        days.fold(Numbers::default(), |mut all, known| {
+            all.add(&known.numbers);
+            all
+        })
+    }
+
+    /// Adds the numbers of another gate, or of an earlier process.
+    pub(crate) fn merge(&mut self, other: &Self) {
+        let seen = [self.first_seen, other.first_seen];
+        let seen = seen.into_iter().filter(|seen| *seen > 0).min();
+        self.first_seen = seen.unwrap_or_default();
+        self.last_seen = self.last_seen.max(other.last_seen);
+        self.last_good = self.last_good.max(other.last_good);
+        self.last_bad = self.last_bad.max(other.last_bad);
+        if self.origin.is_none() {
+            self.origin.clone_from(&other.origin);
+        }
+        for day in &other.days {
+            self.day(day.day).add(&day.numbers);
+        }
+        for (violation, number) in &other.violations {
+            let own = self.violations.entry(violation.clone()).or_default();
+            *own = own.saturating_add(*number);
+        }
+    }
+}
+
+/// Whether a violation ends a sign-in of the client. One at the token endpoint does so only if the code belongs to a sign-in with a
+/// challenge: without one, its authorization request was counted already, and anyone can send codes that belong to none.
+fn ends_sign_in(count: Count) -> bool {
+    match count {
+        Count::Began(_) | Count::Redeemed { is_verified: true } => true,
+        Count::Redeemed { is_verified: false } | Count::Other => false,
+    }
+}

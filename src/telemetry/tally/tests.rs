@@ -1,0 +1,178 @@
+use proptest::prelude::*;
+
+use super::*;
+use crate::oauth::{CodeChallengeMethod, Endpoint};
+use crate::telemetry::RequestId;
+use crate::telemetry::metrics::Metrics;
+
+const DAY: u64 = 86_400;
+const NOW: u64 = 20_000 * DAY + 5;
+
+struct Scene {
+    upstream: crate::telemetry::Upstream,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let upstream = Metrics::new().upstream("legacy");
+        Self { upstream }
+    }
+
+    fn tell(&self, step: Step, client: &str, violation: Option<Violation>, now: u64) {
+        self.tell_from(step, client, "https://a.test", violation, now);
+    }
+
+    fn tell_from(
+        &self,
+        step: Step,
+        client: &str,
+        origin: &str,
+        violation: Option<Violation>,
+        now: u64,
+    ) {
+        let has_challenge = !matches!(violation, Some(Violation::MissingChallenge));
+        let event = Event::Decision {
+            request: RequestId(1),
+            upstream: &self.upstream,
+            endpoint: Endpoint::Authorization,
+            step,
+            decided: if violation.is_some() {
+                Decided::Reported
+            } else {
+                Decided::Allowed
+            },
+            violation: violation.as_ref(),
+            client: Some(client),
+            method: has_challenge.then_some(CodeChallengeMethod::S256),
+            redirect_origin: Some(origin),
+            codes: None,
+            peer: "192.0.2.1",
+        };
+        self.upstream.tally().count(&event, now);
+    }
+
+    fn row(&self, name: &Name) -> Option<Row> {
+        let rows = self.upstream.tally().rows();
+        let row = rows.into_iter().find(|(known, _)| known == name);
+        row.map(|(_, row)| row)
+    }
+
+    fn client(&self, name: &str) -> Row {
+        let row = self.row(&Name::Client(name.into()));
+        row.unwrap_or_else(|| panic!("{name}"))
+    }
+}
+
+#[test]
+fn sign_ins_are_counted_by_client_and_day() {
+    let scene = Scene::new();
+    scene.tell(Step::Begins, "spa", None, NOW);
+    scene.tell(Step::Redeems, "spa", None, NOW + 3);
+    scene.tell(Step::Begins, "erp", Some(Violation::MissingChallenge), NOW);
+    // The code of that sign-in has no challenge, so this is the same failure.
+    scene.tell(
+        Step::Redeems,
+        "erp",
+        Some(Violation::MissingChallenge),
+        NOW + 1,
+    );
+    scene.tell(
+        Step::Redeems,
+        "spa",
+        Some(Violation::VerifierMismatch),
+        NOW + DAY,
+    );
+    scene.tell(Step::Other, "spa", None, NOW + DAY);
+    let spa = scene.client("spa");
+    assert_eq!((spa.first_seen, spa.last_seen), (NOW, NOW + DAY));
+    assert_eq!((spa.last_good, spa.last_bad), (NOW + 3, NOW + DAY));
+    let first = Numbers {
+        s256: 1,
+        verified: 1,
+        ..Numbers::default()
+    };
+    let second = Numbers {
+        reported: 1,
+        ..Numbers::default()
+    };
+    assert_eq!(
+        spa.days.iter().map(|day| day.numbers).collect::<Vec<_>>(),
+        [first, second]
+    );
+    assert_eq!(spa.since(NOW / DAY + 1), second);
+    let erp = scene.client("erp").since(0);
+    assert_eq!((erp.none, erp.sign_ins(), erp.failing()), (1, 1, 1));
+    assert_eq!(scene.client("erp").violations["missing_challenge"], 2);
+}
+
+#[test]
+fn requests_that_begin_nothing_make_no_row() {
+    let scene = Scene::new();
+    scene.tell(Step::Redeems, "a", Some(Violation::UnknownCode), NOW);
+    scene.tell(Step::Other, "b", Some(Violation::UnknownCode), NOW);
+    assert_eq!(scene.upstream.tally().rows().len(), 1);
+    assert_eq!(
+        scene.row(&Name::Others).unwrap().violations["unknown_code"],
+        2
+    );
+}
+
+#[test]
+fn the_number_of_rows_is_bounded_and_the_rest_is_counted() {
+    let scene = Scene::new();
+    scene.upstream.tally().set_most(200);
+    for number in 0..1_000 {
+        let (client, origin) = (format!("c{number}"), format!("https://{number}.test"));
+        scene.tell_from(Step::Begins, &client, &origin, None, NOW);
+    }
+    scene.tell(Step::Begins, &"x".repeat(LONGEST_NAME + 1), None, NOW);
+    assert_eq!(scene.upstream.tally().rows().len(), 201);
+    let others = scene.row(&Name::Others).unwrap().since(0);
+    assert_eq!(others.sign_ins(), 801);
+}
+
+/// Clients that register themselves for each sign-in. Those that were there before keep their rows.
+#[test]
+fn many_names_with_one_redirect_origin_share_a_row() {
+    let scene = Scene::new();
+    for number in 0..NAMES_PER_ORIGIN + 20 {
+        scene.tell(Step::Begins, &format!("c{number}"), None, NOW);
+    }
+    scene.tell(Step::Begins, "c1", None, NOW);
+    scene.tell_from(Step::Begins, "other", "https://b.test", None, NOW);
+    let shared = scene.row(&Name::Origin("https://a.test".into())).unwrap();
+    assert_eq!(shared.since(0).sign_ins(), 20);
+    assert_eq!(scene.client("c1").since(0).sign_ins(), 2);
+    assert_eq!(scene.client("other").since(0).sign_ins(), 1);
+    assert_eq!(scene.upstream.tally().rows().len(), NAMES_PER_ORIGIN + 2);
+}
+
+proptest! {
+    /// In whatever order the days come, and however the decisions are divided between gates.
+    #[test]
+    fn merged_rows_are_the_sum(
+        decisions in prop::collection::vec((0..40_u64, any::<bool>(), any::<bool>()), 0..60),
+    ) {
+        let (all, gates) = (Scene::new(), [Scene::new(), Scene::new()]);
+        for (day, is_bad, at_second) in decisions {
+            let now = NOW + day * DAY;
+            for scene in [&all, &gates[usize::from(at_second)]] {
+                let violation = is_bad.then_some(Violation::MissingChallenge);
+                scene.tell(Step::Begins, "a", violation, now);
+            }
+        }
+        let merged = Scene::new();
+        for gate in gates {
+            merged.upstream.tally().restore(gate.upstream.tally().rows());
+        }
+        let [mut all, mut merged] = [all, merged].map(|scene| scene.upstream.tally().rows());
+        for rows in [&mut all, &mut merged] {
+            for (_, row) in rows.iter_mut() {
+                // The oldest days are added up, in whichever gate they are the oldest.
+                prop_assert!(row.days.iter().zip(row.days.iter().skip(1)).all(|(a, b)| a.day < b.day));
+                row.days = [Day { day: 0, numbers: row.since(0) }].into();
+            }
+        }
+        prop_assert_eq!(all, merged);
+    }
+}
