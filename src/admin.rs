@@ -4,6 +4,7 @@ mod collect;
 mod exposition;
 mod in_force;
 pub(crate) mod responder;
+pub(crate) mod review;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -16,6 +17,7 @@ use hyper::body::Incoming;
 use tokio::runtime::Builder;
 use tokio_util::sync::CancellationToken;
 
+use crate::clock;
 use crate::gateway::Shared;
 
 use exposition::Format;
@@ -61,8 +63,42 @@ impl Admin {
             "/readyz" if self.readiness.is_ready() => self.ready(),
             "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
             "/metrics" => self.metrics(request.headers()),
+            "/review" => self.review_page(request.uri().query().unwrap_or_default()),
+            "/review.json" => self.review_document(),
             "/config" => response(StatusCode::OK, "application/json", self.in_force.document()),
-            _ => plain(StatusCode::NOT_FOUND, "/livez /readyz /metrics /config\n"),
+            _ => plain(
+                StatusCode::NOT_FOUND,
+                "/livez /readyz /metrics /review /review.json /config\n",
+            ),
+        }
+    }
+
+    fn review_page(&self, query: &str) -> Response<String> {
+        let review = review::review(&self.shared.snapshot(), clock::wall());
+        let page = review::page::page(&review, query);
+        let mut response = response(StatusCode::OK, "text/html; charset=utf-8", page);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_SECURITY_POLICY, review::page::policy());
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        headers.insert(
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        );
+        headers.insert(
+            header::REFERRER_POLICY,
+            HeaderValue::from_static("no-referrer"),
+        );
+        response
+    }
+
+    fn review_document(&self) -> Response<String> {
+        let review = review::review(&self.shared.snapshot(), clock::wall());
+        match serde_json::to_string_pretty(&review) {
+            Ok(document) => response(StatusCode::OK, "application/json", document),
+            Err(_) => plain(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "the review cannot be written\n",
+            ),
         }
     }
 

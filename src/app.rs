@@ -3,6 +3,7 @@
 //! All sockets are bound before anything is served, so that a conflict fails the start and tests can use port 0. Each
 //! worker is a thread with its own runtime, listeners and upstream connections; the stores are shared.
 
+mod counts;
 pub(crate) mod open_files;
 mod reload;
 mod service;
@@ -30,6 +31,7 @@ use crate::server::{self, Crowd, Lifecycle, Places};
 use crate::store::{MemoryStore, Store};
 use crate::telemetry::{Event, Telemetry};
 
+use counts::Counts;
 use open_files::{Need, TooFew};
 use reload::Reload;
 pub(crate) use reload::Source;
@@ -137,6 +139,7 @@ impl App {
             readiness: readiness.clone(),
             in_force: in_force.clone(),
         };
+        let counts = Counts::restore(&self.shared, config.review.snapshot.clone());
         let gone = CancellationToken::new();
         let admin = admin::spawn(self.admin, admin, gone.clone()).map_err(StartError::Thread)?;
         for (what, address) in self.addresses {
@@ -173,6 +176,7 @@ impl App {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = reload.watch(source) => {}
+                () = counts.keep() => {}
             }
             let limit = reload.config.server.drain;
             drain(limit, &telemetry, &readiness, now, &life).await;
@@ -182,6 +186,7 @@ impl App {
             // A worker that panicked outside of a request has nothing left to do.
             drop(thread.join());
         }
+        counts.finish();
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod healthcheck;
 mod keygen;
 mod options;
 mod remote;
+mod review;
 mod run;
 mod schema;
 mod terminal;
@@ -39,6 +40,8 @@ enum Command {
     /// Try the gate: a server without PKCE, the gate in front of it, and a page to attack both
     #[cfg(feature = "demo")]
     Demo(demo::Options),
+    /// Show which clients of a running gate would break under enforcement
+    Review(review::Options),
     /// Check whether a running gate is ready
     Healthcheck(Admin),
     /// Make a key for a store that encrypts its records
@@ -80,6 +83,7 @@ fn execute(command: &Command) -> ExitCode {
         Command::Schema(options) => schema::execute(options),
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::execute(options),
+        Command::Review(options) => review::execute(options),
         Command::Healthcheck(admin) => healthcheck::execute(admin),
         Command::Keygen(options) => keygen::execute(options),
     }

@@ -26,8 +26,13 @@ pub(crate) fn doubt() -> Option<Doubt> {
 
 /// The wall clock's time in RFC 3339 format, in seconds.
 pub(crate) fn written() -> String {
+    written_at(wall())
+}
+
+/// A time in seconds since 1970 in RFC 3339 format.
+pub(crate) fn written_at(seconds: u64) -> String {
     const DAY: u64 = 86_400;
-    let (day, of_day) = (wall() / DAY, wall() % DAY);
+    let (day, of_day) = (seconds / DAY, seconds % DAY);
     let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
     format!("{}T{hour:02}:{minute:02}:{second:02}Z", date::format(day))
 }

@@ -118,6 +118,7 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
     let admin = sections::admin(&admin_table);
     let limits = sections::limits(&limits_table, server.settings.headers);
     let (store, kind, keys) = store::read(&store_table, context);
+    let review = sections::review(&root.table("review"), context);
     let log = sections::log(&root.table("log"));
     let own_origin = server::own_origin(&server_table, &server.listen);
     let upstreams: Vec<_> = root
@@ -160,6 +161,7 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
         limits,
         store,
         kind,
+        review,
         log,
         upstreams: upstreams.collect(),
         server: server.settings,

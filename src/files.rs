@@ -10,14 +10,15 @@ const MOST: u64 = 16 * 1024 * 1024;
 
 /// Reads a whole regular file; follows symbolic links.
 pub(crate) fn read(path: &Path) -> io::Result<Vec<u8>> {
+    read_up_to(path, MOST)
+}
+
+/// The same for another maximum size, in bytes.
+pub(crate) fn read_up_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     // Checked before the open, because opening a FIFO blocks until there is a writer.
     if !fs::metadata(path)?.is_file() {
         return Err(io::Error::other("not a regular file"));
     }
-    read_up_to(path, MOST)
-}
-
-fn read_up_to(path: &Path, most: u64) -> io::Result<Vec<u8>> {
     let file = File::open(path)?;
     let mut bytes = Vec::new();
     file.take(most + 1).read_to_end(&mut bytes)?;

@@ -16,10 +16,13 @@ pub(crate) mod metrics;
 mod sampler;
 mod settings;
 mod sinks;
+mod step;
+pub(crate) mod tally;
 mod upstream;
 
 pub(crate) use decided::Decided;
 pub(crate) use event::{Ended, Event, RequestId};
 pub(crate) use settings::{Format, Level, Settings};
 pub(crate) use sinks::Telemetry;
+pub(crate) use step::Step;
 pub(crate) use upstream::Upstream;

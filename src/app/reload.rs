@@ -226,6 +226,7 @@ fn keep_fixed(config: &mut Config, running: &Config) -> Vec<&'static str> {
     config.server.listen.clone_from(&running.server.listen);
     config.server.workers = running.server.workers;
     config.admin = running.admin.clone();
+    config.review.snapshot.clone_from(&running.review.snapshot);
     changed
 }
 

@@ -92,6 +92,7 @@ impl Maker {
             },
             |before| Arc::clone(&before.state),
         );
+        state.telemetry.tally().set_most(config.review.rows);
         let store = self.store(config, upstream, before)?;
         let site = Site::new(upstream.gateway.clone(), destination, state, store);
         Ok(Arc::new(match before {

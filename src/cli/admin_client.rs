@@ -11,6 +11,11 @@ const MOST: u64 = 64 * 1024;
 
 /// Sends a GET request. Returns status and body of the response.
 pub(super) fn get(admin: SocketAddr, path: &str) -> io::Result<(u16, String)> {
+    get_up_to(admin, path, MOST)
+}
+
+/// The same for a response of up to `most` bytes.
+pub(super) fn get_up_to(admin: SocketAddr, path: &str, most: u64) -> io::Result<(u16, String)> {
     let mut socket = TcpStream::connect_timeout(&admin, PATIENCE)?;
     socket.set_read_timeout(Some(PATIENCE))?;
     write!(
@@ -18,7 +23,7 @@ pub(super) fn get(admin: SocketAddr, path: &str) -> io::Result<(u16, String)> {
         "GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"
     )?;
     let mut answer = Vec::new();
-    socket.take(MOST).read_to_end(&mut answer)?;
+    socket.take(most).read_to_end(&mut answer)?;
     let answer = String::from_utf8(answer).map_err(io::Error::other)?;
     let status = answer
         .strip_prefix("HTTP/1.")

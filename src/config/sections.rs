@@ -4,9 +4,10 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
+use super::context::Context;
 use super::tree::Table;
-use super::value::ADDRESS;
-use crate::telemetry::{Format, Level};
+use super::value::{ADDRESS, TEXT};
+use crate::telemetry::{Format, Level, tally};
 use crate::{admin, http, telemetry};
 
 pub(super) const KIB: usize = 1024;
@@ -22,6 +23,16 @@ pub(super) fn admin(table: &Table<'_>) -> admin::Settings {
     let default = SocketAddr::from((Ipv4Addr::LOCALHOST, 9901));
     admin::Settings {
         listen: table.text("listen", &address, default),
+    }
+}
+
+/// Reads `[review]`.
+pub(super) fn review(table: &Table<'_>, context: &Context<'_>) -> tally::Settings {
+    let file = TEXT.example("/var/lib/pkce-gate/review.json");
+    let snapshot = table.find("snapshot", &file);
+    tally::Settings {
+        rows: table.integer("clients", tally::ROWS, 10..=1_000_000),
+        snapshot: snapshot.map(|file| context.directory.join(file)),
     }
 }
 

@@ -18,6 +18,8 @@ pub struct Config {
     pub store: crate::store::Settings,
     /// `store.kind`, and what depends on it.
     pub(crate) kind: crate::store::Kind,
+    /// `[review]`.
+    pub review: telemetry::tally::Settings,
     /// `[log]`.
     pub log: telemetry::Settings,
     /// `[[upstream]]`, in order.
@@ -26,12 +28,19 @@ pub struct Config {
 
 impl Config {
     /// The name and value of each key that cannot change while the gate runs.
-    pub fn fixed(&self) -> [(&'static str, String); 3] {
+    pub fn fixed(&self) -> [(&'static str, String); 4] {
         let listen: Vec<String> = self.server.listen.iter().map(ToString::to_string).collect();
         [
             ("server.listen", listen.join(", ")),
             ("server.workers", self.server.workers.to_string()),
             ("admin.listen", self.admin.listen.to_string()),
+            (
+                "review.snapshot",
+                match &self.review.snapshot {
+                    Some(file) => file.display().to_string(),
+                    None => "none".to_owned(),
+                },
+            ),
         ]
     }
 }

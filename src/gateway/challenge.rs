@@ -20,6 +20,7 @@ use super::issued::{self, Carries, Issuing};
 use super::received::Received;
 use super::{bind, reply, token};
 use crate::http::body::Body;
+use crate::telemetry::Step;
 
 const AUTHORIZATION_CODE: Carries = Carries {
     member: "authorization_code",
@@ -56,7 +57,11 @@ async fn judged(
     parsed: &DirectRequest<'_>,
 ) -> Response<Body> {
     let judged = judge(exchange, parsed).await;
-    let about = direct::about(parsed);
+    let step = match parsed.auth_session {
+        None => Step::Begins,
+        Some(_) => Step::Other,
+    };
+    let about = direct::about(parsed, step);
     let (rule, violation) = (judged.rule, judged.violation);
     let cleared = match exchange.decide(rule, request, violation, &about) {
         Ok(cleared) => cleared,

@@ -1,8 +1,8 @@
 //! Makes a decision from a verdict and the mode of a rule, and logs it once. No other module logs decisions.
 
-use crate::oauth::{ClientId, redirect};
+use crate::oauth::{ClientId, Endpoint, redirect};
 use crate::policy::{Cleared, Decision, Rule, Violation, apply};
-use crate::telemetry::{self, Event};
+use crate::telemetry::{self, Event, Step};
 
 use super::exchange::Exchange;
 use super::received::Received;
@@ -46,7 +46,16 @@ impl Exchange<'_> {
         request: Received,
         violation: Violation,
     ) -> Decided<Received> {
-        let names = request.names();
+        let names = About {
+            step: match self.caller.kind {
+                Endpoint::Authorization
+                | Endpoint::PushedAuthorizationRequest
+                | Endpoint::DeviceAuthorization
+                | Endpoint::AuthorizationChallenge => Step::Begins,
+                Endpoint::Token | Endpoint::Metadata | Endpoint::Other => Step::Other,
+            },
+            ..request.names()
+        };
         self.decide(rule, request, Some(violation), &names)
     }
 
@@ -95,6 +104,7 @@ impl Exchange<'_> {
             request: self.id,
             upstream: &self.site.state.telemetry,
             endpoint: self.caller.kind,
+            step: about.step,
             decided,
             violation,
             client: about.client.as_deref().map(ClientId::as_str),

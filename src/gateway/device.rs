@@ -12,6 +12,7 @@ use super::issued::{self, Carries};
 use super::received::Received;
 use super::{reply, token};
 use crate::http::body::Body;
+use crate::telemetry::Step;
 
 const DEVICE_CODE: Carries = Carries {
     member: "device_code",
@@ -53,7 +54,12 @@ async fn judged(
         }
         Some(_) | None => Err(()),
     };
-    let cleared = match exchange.decide(rule, request, violation, &direct::about(parsed)) {
+    let cleared = match exchange.decide(
+        rule,
+        request,
+        violation,
+        &direct::about(parsed, Step::Begins),
+    ) {
         Ok(cleared) => cleared,
         Err((_, violation)) => return reply::request_refused(&violation),
     };

@@ -24,6 +24,7 @@ use super::token::form::{Unreadable, body, is_empty};
 use super::token::{has_document, preflight};
 use super::{bind, concern, elsewhere, reply};
 use crate::http::body::Body;
+use crate::telemetry::Step;
 
 /// The forms of a request that was read, or the answer to one that goes no further.
 pub(super) type Read = Result<(Received, Bytes), Box<Response<Body>>>;
@@ -121,7 +122,7 @@ pub(super) async fn pass(exchange: &Exchange<'_>, request: Received) -> Response
 }
 
 /// The subject of a decision about a request.
-pub(super) fn about<'r>(parsed: &'r DirectRequest<'_>) -> About<'r> {
+pub(super) fn about<'r>(parsed: &'r DirectRequest<'_>, step: Step) -> About<'r> {
     let client = parsed.client.as_ref();
     About {
         client: client.map(|client| Cow::Borrowed(client.id())),
@@ -130,6 +131,7 @@ pub(super) fn about<'r>(parsed: &'r DirectRequest<'_>) -> About<'r> {
             .code_challenge
             .and_then(|_| CodeChallengeMethod::parse(parsed.code_challenge_method)),
         keeps_code: false,
+        step,
     }
 }
 

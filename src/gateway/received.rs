@@ -20,6 +20,7 @@ use super::sign_in_cookies::SignInCookies;
 use super::subject::About;
 use crate::http::body::Body;
 use crate::http::headers;
+use crate::telemetry::Step;
 
 /// A received request. Boxed so that passing it between handlers moves one pointer.
 pub(super) type Received = Box<Parts>;
@@ -95,6 +96,7 @@ impl Parts {
             redirect_uri: redirect::named_loosely(forms).map(Cow::Owned),
             method: None,
             keeps_code: false,
+            step: Step::Other,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::oauth::{ClientId, CodeChallenge, CodeChallengeMethod};
+use crate::telemetry::Step;
 
 /// The client, redirect URI and challenge method of a request.
 #[derive(Debug, Default)]
@@ -14,6 +15,7 @@ pub(super) struct About<'f> {
     pub(super) method: Option<CodeChallengeMethod>,
     /// Whether the client gets the upstream's own code although its rule has handles.
     pub(super) keeps_code: bool,
+    pub(super) step: Step,
 }
 
 impl About<'_> {

@@ -15,6 +15,7 @@ use crate::policy::Violation;
 
 use super::decided::Decided;
 use super::settings::Level;
+use super::step::Step;
 use super::upstream::Upstream;
 
 /// Identifies a request in the log and on error pages.
@@ -60,6 +61,9 @@ pub(crate) enum Event<'a> {
         upstream: &'a Upstream,
         #[serde(serialize_with = "fields::endpoint")]
         endpoint: Endpoint,
+        /// Which step of a sign-in the decision is about.
+        #[serde(skip_serializing_if = "Step::is_other")]
+        step: Step,
         #[serde(rename = "decision")]
         decided: Decided,
         /// The violation, unless allowed. The log also contains its [`Violation::reason`].
@@ -249,6 +253,10 @@ pub(crate) enum Event<'a> {
         /// The problem, with file, line and column.
         problem: &'a str,
     },
+    /// The counts of the review cannot be kept in their file.
+    ReviewSnapshotFailed {
+        problem: &'a str,
+    },
     Draining {
         /// Maximum time for the remaining requests.
         limit_seconds: u64,
@@ -354,6 +362,10 @@ impl Event<'_> {
             Self::SignalIgnored { .. } => hinted(
                 Level::Warn,
                 "SIGHUP reloads the configuration, SIGTERM stops the gate",
+            ),
+            Self::ReviewSnapshotFailed { .. } => hinted(
+                Level::Error,
+                "the review counts from this start on, and is lost with the process: correct the file or its folder, and restart",
             ),
             Self::ReloadFailed { .. } => hinted(
                 Level::Error,

@@ -162,7 +162,7 @@ mod tests {
     use super::*;
     use crate::oauth::Endpoint;
     use crate::policy::Violation;
-    use crate::telemetry::{Decided, RequestId};
+    use crate::telemetry::{Decided, RequestId, Step};
 
     #[test]
     fn decisions_are_not_counted_by_client() {
@@ -173,6 +173,7 @@ mod tests {
                 request: RequestId(1),
                 upstream: &upstream,
                 endpoint: Endpoint::Token,
+                step: Step::Other,
                 decided: Decided::Refused,
                 violation: Some(&Violation::UnknownCode),
                 client: Some(client),

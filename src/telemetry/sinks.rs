@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::clock::Clock;
+use crate::clock::{self, Clock};
 
 use super::event::Event;
 use super::log::Log;
@@ -53,6 +53,9 @@ impl Telemetry {
     /// Counts an event, and logs it.
     pub(crate) fn tell(&self, event: &Event<'_>) {
         self.0.metrics.count(event);
+        if let Event::Decision { upstream, .. } = event {
+            upstream.tally().count(event, clock::wall());
+        }
         let Some(SampledLog { log, sampler }) = &self.0.log else {
             return;
         };

@@ -14,6 +14,7 @@ pub(crate) enum Step {
 }
 
 impl Step {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
     pub(crate) fn is_other(&self) -> bool {
         *self == Self::Other
     }

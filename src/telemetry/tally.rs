@@ -4,23 +4,37 @@
 //! Clients choose their names, so the number of rows is bounded: beyond it, and for many names with the same redirect origin, sign-ins
 //! are counted in a common row.
 
+mod file;
 mod numbers;
 
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::one::RefMut;
+use serde::{Deserialize, Serialize};
 
 use super::decided::Decided;
 use super::event::Event;
 use super::step::Step;
 use crate::policy::Violation;
 
+pub(crate) use file::Stored;
 use numbers::Count;
-pub(crate) use numbers::{Day, Numbers, Row};
+#[cfg(test)]
+pub(crate) use numbers::Day;
+pub(crate) use numbers::{DAYS, Numbers, Row};
 
 /// The most rows of an upstream, unless configured.
 pub(crate) const ROWS: usize = 10_000;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// The most rows of an upstream.
+    pub rows: usize,
+    /// The file in which they survive a restart.
+    pub snapshot: Option<PathBuf>,
+}
 
 /// The longest name that gets a row, in bytes. A client identifier that is a URL may have 2 KiB, but real ones are short.
 const LONGEST_NAME: usize = 512;
@@ -33,7 +47,8 @@ const NAMES_PER_ORIGIN: usize = 50;
 pub(crate) const NO_CLIENT: &str = "";
 
 /// What the rows are named that have no single client.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Name {
     Client(Box<str>),
     /// Further clients with this redirect origin.

@@ -13,6 +13,7 @@ use serde::{Serialize, Serializer};
 use super::decided::Decided;
 use super::families::Families;
 use super::line_budget::Lines;
+use super::tally::Tally;
 use crate::oauth::Endpoint;
 use crate::policy::Violation;
 
@@ -22,6 +23,7 @@ pub(crate) struct Upstream {
     name: String,
     families: Families,
     endpoints: [Counters; 7],
+    tally: Tally,
 }
 
 #[derive(Debug, Default)]
@@ -59,11 +61,16 @@ impl Upstream {
             name: name.to_owned(),
             families: families.clone(),
             endpoints: Default::default(),
+            tally: Tally::default(),
         }
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.tally
     }
 
     /// The budget for lines about allowed requests at this endpoint.

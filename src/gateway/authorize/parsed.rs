@@ -12,6 +12,7 @@ use crate::oauth::{
     RedirectUri, ResponseType, request_object,
 };
 use crate::policy::{Rule, Violation, authorize};
+use crate::telemetry::Step;
 
 /// A fresh request and the rule that judges it.
 #[derive(Debug)]
@@ -57,6 +58,7 @@ impl<'s> Fresh<'s> {
             redirect_uri: self.parsed.redirect_uri.map(Cow::Borrowed),
             method: self.method(),
             keeps_code: self.rule.uses_handles() && !self.uses_handles(),
+            step: Step::Begins,
         }
     }
 

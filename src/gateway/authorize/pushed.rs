@@ -30,6 +30,7 @@ use crate::gateway::reply::with_cookies;
 use crate::gateway::settings::Entry;
 use crate::gateway::subject::About;
 use crate::http::body::Body;
+use crate::telemetry::Step;
 
 /// Whether the request brings a `request_uri` that may have been pushed.
 pub(super) fn is_pushed(exchange: &Exchange<'_>, fresh: &Fresh<'_>) -> bool {
@@ -96,6 +97,7 @@ fn about<'f>(fresh: &'f Fresh<'_>, claim: &Claim) -> About<'f> {
         redirect_uri: None,
         method: challenge.map(CodeChallenge::method),
         keeps_code: false,
+        step: Step::Other,
     }
 }
 

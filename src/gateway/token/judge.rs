@@ -5,10 +5,11 @@ use std::borrow::Cow;
 use crate::flow::{Key, Purpose};
 use crate::gateway::exchange::Exchange;
 use crate::gateway::subject::About;
-use crate::oauth::{CodeChallenge, CodeChallengeMethod, Digest, Redemption};
+use crate::oauth::{CodeChallenge, CodeChallengeMethod, CodeKind, Digest, Redemption};
 use crate::policy::redeem::{self, Found};
 use crate::policy::{Rule, Violation};
 use crate::store::{Claim, Redeemed};
+use crate::telemetry::Step;
 
 /// The verdict on a redemption, with the claim unless it is refused.
 pub(super) struct Judged<'g> {
@@ -38,6 +39,13 @@ impl Judged<'_> {
             redirect_uri: redemption.redirect_uri.map(Cow::Borrowed),
             method: self.method,
             keeps_code: false,
+            step: match redemption.code.kind() {
+                // A device asks again and again.
+                CodeKind::Device if self.violation.is_none() => Step::Other,
+                CodeKind::Authorization | CodeKind::Device | CodeKind::PushedRequest => {
+                    Step::Redeems
+                }
+            },
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::oauth::{CodeChallengeMethod, Endpoint};
 use crate::policy::Violation;
-use crate::telemetry::{Decided, Ended, RequestId, Telemetry, Upstream, libraries};
+use crate::telemetry::{Decided, Ended, RequestId, Step, Telemetry, Upstream, libraries};
 
 /// A writer that keeps its output.
 #[derive(Debug, Clone, Default)]
@@ -192,6 +192,7 @@ fn decision(telemetry: &Telemetry, client: Option<&str>, violation: Option<&Viol
         request: RequestId(0xfeed_0000_0000_0042),
         upstream,
         endpoint: Endpoint::Token,
+        step: Step::Other,
         decided: if violation.is_none() {
             Decided::Allowed
         } else {
@@ -360,6 +361,7 @@ fn full_decision(upstream: &Upstream) -> Event<'_> {
         request: RequestId(1),
         upstream,
         endpoint: Endpoint::Authorization,
+        step: Step::Other,
         decided: Decided::Refused,
         violation: Some(&Violation::MethodNotAllowed { by_omission: true }),
         client: Some("portal"),
@@ -433,6 +435,9 @@ fn tell_all(telemetry: &Telemetry) {
         Event::Reloaded {
             sha256: "00",
             needs_restart: "server.listen",
+        },
+        Event::ReviewSnapshotFailed {
+            problem: "it cannot be read",
         },
         Event::ReloadFailed { problem: "x" },
         Event::Draining { limit_seconds: 0 },

@@ -4,7 +4,7 @@ use super::*;
 use crate::clock::ManualClock;
 use crate::oauth::Endpoint;
 use crate::telemetry::metrics::Metrics;
-use crate::telemetry::{RequestId, Upstream};
+use crate::telemetry::{RequestId, Step, Upstream};
 
 struct Flood {
     sampler: Sampler,
@@ -41,6 +41,7 @@ impl Flood {
             request: RequestId(1),
             upstream: &self.upstream,
             endpoint: Endpoint::Token,
+            step: Step::Other,
             decided,
             violation,
             client,

@@ -2,13 +2,15 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
+use serde::{Deserialize, Serialize};
+
 use super::{Decided, Step, Violation};
 use crate::oauth::CodeChallengeMethod;
 
 const DAY: u64 = 86_400;
 
 /// The days that are kept.
-const DAYS: usize = 30;
+pub(crate) const DAYS: u64 = 30;
 
 /// What a decision counts as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -40,10 +42,10 @@ impl Count {
     ) -> Option<Self> {
         match step {
             Step::Begins => Some(Self::Began(match (violation, method) {
-                (Some(Violation::MalformedChallenge(_)), _) => Challenge::Malformed,
+                (Some(Violation::MalformedChallenge(_)), _)
+                | (Some(Violation::MethodNotAllowed { .. }), None) => Challenge::Malformed,
                 (_, Some(CodeChallengeMethod::S256)) => Challenge::S256,
                 (_, Some(CodeChallengeMethod::Plain)) => Challenge::Plain,
-                (Some(Violation::MethodNotAllowed { .. }), None) => Challenge::Malformed,
                 (_, None) => Challenge::None,
             })),
             Step::Redeems => Some(Self::Redeemed {
@@ -56,7 +58,7 @@ impl Count {
 }
 
 /// The numbers of one day, or of all days.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Numbers {
     /// Authorization requests by their challenge.
     pub(crate) s256: u32,
@@ -104,7 +106,7 @@ impl Numbers {
 }
 
 /// The numbers of one day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Day {
     /// Days since 1970-01-01 UTC.
     pub(crate) day: u64,
@@ -112,7 +114,7 @@ pub(crate) struct Day {
 }
 
 /// What is known about a client. Times are in seconds since 1970; 0: never.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Row {
     pub(crate) first_seen: u64,
     pub(crate) last_seen: u64,
@@ -168,26 +170,30 @@ impl Row {
                 }
             }
         }
-        self.day(now / DAY).add(&numbers);
+        self.add_on(now / DAY, &numbers);
     }
 
-    /// The numbers of a day. A day before the oldest one that is kept counts as that one.
-    fn day(&mut self, day: u64) -> &mut Numbers {
+    /// Adds to the numbers of a day. Only the last days are kept, by the newest one that was seen.
+    fn add_on(&mut self, day: u64, numbers: &Numbers) {
+        let newest = self.days.back().map_or(day, |last| last.day.max(day));
+        let oldest = newest.saturating_sub(DAYS - 1);
+        while self.days.front().is_some_and(|first| first.day < oldest) {
+            self.days.pop_front();
+        }
+        if day < oldest {
+            return;
+        }
         let at = self.days.partition_point(|known| known.day < day);
-        let is_known = self.days.get(at).is_some_and(|known| known.day == day);
-        let at = if is_known {
-            at
-        } else {
-            let numbers = Numbers::default();
-            self.days.insert(at, Day { day, numbers });
-            if self.days.len() > DAYS {
-                self.days.pop_front();
-                at.saturating_sub(1)
-            } else {
-                at
-            }
-        };
-        &mut self.days[at].numbers
+        match self.days.get_mut(at).filter(|known| known.day == day) {
+            Some(known) => known.numbers.add(numbers),
+            None => self.days.insert(
+                at,
+                Day {
+                    day,
+                    numbers: *numbers,
+                },
+            ),
+        }
     }
 
     /// The numbers of the days from this one on.
@@ -211,7 +217,7 @@ impl Row {
             self.origin.clone_from(&other.origin);
         }
         for day in &other.days {
-            self.day(day.day).add(&day.numbers);
+            self.add_on(day.day, &day.numbers);
         }
         for (violation, number) in &other.violations {
             let own = self.violations.entry(violation.clone()).or_default();

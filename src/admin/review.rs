@@ -1,0 +1,306 @@
+//! The review: which clients would break under enforcement, and the state of the control per upstream. Made from the tally and the
+//! configuration on each request.
+
+mod control;
+pub(super) mod page;
+mod verdict;
+
+use serde::{Deserialize, Serialize};
+
+use crate::clock::{self, date};
+use crate::gateway::site::Site;
+use crate::gateway::snapshot::Snapshot;
+use crate::oauth::ClientId;
+use crate::policy::ClientRule;
+use crate::telemetry::tally::{DAYS, NO_CLIENT, Name, Numbers, Row};
+
+use control::Control;
+pub(crate) use control::State;
+pub(crate) use verdict::Verdict;
+
+/// The days that the headline is about.
+const WINDOW: u64 = 7;
+
+const DAY: u64 = 86_400;
+
+/// The document `/review.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Review {
+    /// When it was made, in RFC 3339.
+    pub(crate) generated: String,
+    /// The version of pkce-gate.
+    pub(crate) version: String,
+    pub(crate) upstreams: Vec<Upstream>,
+}
+
+/// The review of one upstream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Upstream {
+    pub(crate) name: String,
+    /// The mode of clients without an exception.
+    pub(crate) mode: String,
+    pub(crate) control: Control,
+    pub(crate) headline: Headline,
+    /// The last 30 days, the oldest first.
+    pub(crate) days: Vec<Daily>,
+    /// The clients that need attention first.
+    pub(crate) clients: Vec<Reviewed>,
+}
+
+/// What the page says first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Headline {
+    /// In one sentence.
+    pub(crate) text: String,
+    /// Rows with a sign-in, and configured clients.
+    pub(crate) clients: usize,
+    pub(crate) ready: usize,
+    pub(crate) would_break: usize,
+    pub(crate) could_be_required: usize,
+    pub(crate) not_seen: usize,
+    pub(crate) exempt: usize,
+    /// In the last seven days.
+    pub(crate) sign_ins: u32,
+    /// Those that were refused.
+    pub(crate) failed: u32,
+    /// Those that fail if every client is enforced.
+    pub(crate) failing: u32,
+}
+
+/// The sign-ins of one day.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Daily {
+    /// As in `2026-11-29`, in UTC.
+    pub(crate) day: String,
+    pub(crate) sign_ins: u32,
+    pub(crate) failing: u32,
+}
+
+/// What a row stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    Client,
+    /// Requests that name no client.
+    None,
+    /// Further clients with one redirect origin.
+    Origin,
+    /// All others.
+    Others,
+}
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Reviewed {
+    /// The `client_id`, or the redirect origin of several clients.
+    pub(crate) client_id: String,
+    pub(crate) kind: Kind,
+    pub(crate) verdict: Verdict,
+    /// Why, in one sentence.
+    pub(crate) why: String,
+    pub(crate) mode: String,
+    pub(crate) exception: Option<Exception>,
+    /// Times in RFC 3339.
+    pub(crate) first_seen: Option<String>,
+    pub(crate) last_seen: Option<String>,
+    pub(crate) last_good: Option<String>,
+    pub(crate) last_bad: Option<String>,
+    /// The origin of the redirect URI with which it was first seen.
+    pub(crate) redirect_origin: Option<String>,
+    pub(crate) authorization: Authorization,
+    pub(crate) redemption: Redemption,
+    /// In the last seven days.
+    pub(crate) sign_ins: u32,
+    pub(crate) failed: u32,
+    pub(crate) failing: u32,
+}
+
+/// Authorization requests of the last 30 days by their challenge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Authorization {
+    pub(crate) s256: u32,
+    pub(crate) plain: u32,
+    pub(crate) malformed: u32,
+    pub(crate) none: u32,
+}
+
+/// Token requests with a code: those of the last 30 days that were allowed, and all violations by their code.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Redemption {
+    pub(crate) verified: u32,
+    pub(crate) unverified: u32,
+    pub(crate) violations: std::collections::BTreeMap<String, u32>,
+}
+
+/// The exception in the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Exception {
+    /// Its last day.
+    pub(crate) until: Option<String>,
+    pub(crate) owner: Option<String>,
+    pub(crate) reason: Option<String>,
+    /// Whether it has ended.
+    pub(crate) has_ended: bool,
+}
+
+/// The review of all upstreams. `now`: seconds since 1970.
+pub(crate) fn review(snapshot: &Snapshot, now: u64) -> Review {
+    Review {
+        generated: written(now),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        upstreams: snapshot
+            .sites
+            .iter()
+            .map(|site| upstream(site, now))
+            .collect(),
+    }
+}
+
+fn upstream(site: &Site, now: u64) -> Upstream {
+    let rules = &site.settings.rules;
+    let mut rows = site.state.telemetry.tally().rows();
+    for configured in rules.clients() {
+        let name = Name::Client(configured.id.as_str().into());
+        if !rows.iter().any(|(known, _)| *known == name) {
+            rows.push((name, Row::default()));
+        }
+    }
+    let mut clients: Vec<Reviewed> = rows
+        .iter()
+        .map(|(name, row)| client(site, name, row, now))
+        .collect();
+    clients.sort_by(|one, other| {
+        let key = |client: &Reviewed| (client.verdict, std::cmp::Reverse(client.failing));
+        key(one)
+            .cmp(&key(other))
+            .then_with(|| other.sign_ins.cmp(&one.sign_ins))
+            .then_with(|| one.client_id.cmp(&other.client_id))
+    });
+    Upstream {
+        name: site.settings.name.clone(),
+        mode: rules.default_rule().mode.as_str().to_owned(),
+        control: control::control(rules, &clients, today(now)),
+        headline: headline(&clients),
+        days: days(&rows, now),
+        clients,
+    }
+}
+
+fn client(site: &Site, name: &Name, row: &Row, now: u64) -> Reviewed {
+    let rules = &site.settings.rules;
+    let (client_id, kind) = match name {
+        Name::Client(id) if **id == *NO_CLIENT => ("", Kind::None),
+        Name::Client(id) => (&**id, Kind::Client),
+        Name::Origin(origin) => (&**origin, Kind::Origin),
+        Name::Others => ("", Kind::Others),
+    };
+    let today = today(now);
+    let configured = rules.clients().find(|client| client.id == client_id);
+    let configured = configured.filter(|_| kind == Kind::Client);
+    let rule = match kind {
+        Kind::Client => rules.of_name(&ClientId::new(client_id), today),
+        Kind::None | Kind::Origin | Kind::Others => rules.default_rule(),
+    };
+    let (all, window) = (row.since(0), row.since(today.saturating_sub(WINDOW - 1)));
+    let exception = configured.map(|client| exception(client, today));
+    let judged = verdict::verdict(rule, row, exception.as_ref(), now);
+    let time = |seconds: u64| (seconds > 0).then(|| written(seconds));
+    Reviewed {
+        client_id: client_id.to_owned(),
+        kind,
+        verdict: judged.verdict,
+        why: judged.why,
+        mode: rule.mode.as_str().to_owned(),
+        exception,
+        first_seen: time(row.first_seen),
+        last_seen: time(row.last_seen),
+        last_good: time(row.last_good),
+        last_bad: time(row.last_bad),
+        redirect_origin: row.origin.as_deref().map(str::to_owned),
+        authorization: Authorization {
+            s256: all.s256,
+            plain: all.plain,
+            malformed: all.malformed,
+            none: all.none,
+        },
+        redemption: Redemption {
+            verified: all.verified,
+            unverified: all.unverified,
+            violations: row
+                .violations
+                .iter()
+                .map(|(code, number)| (code.to_string(), *number))
+                .collect(),
+        },
+        sign_ins: window.sign_ins(),
+        failed: window.refused,
+        failing: window.failing(),
+    }
+}
+
+fn exception(client: &ClientRule, today: u64) -> Exception {
+    Exception {
+        until: client.until.map(date::format),
+        owner: client.owner.clone(),
+        reason: client.reason.clone(),
+        has_ended: client.until.is_some_and(|until| until < today),
+    }
+}
+
+fn headline(clients: &[Reviewed]) -> Headline {
+    let count = |verdict| {
+        let clients = clients.iter();
+        clients.filter(|client| client.verdict == verdict).count()
+    };
+    let sum = |number: fn(&Reviewed) -> u32| {
+        clients
+            .iter()
+            .fold(0_u32, |sum, client| sum.saturating_add(number(client)))
+    };
+    let (sign_ins, failing) = (sum(|client| client.sign_ins), sum(|client| client.failing));
+    let would_break = count(Verdict::WouldBreak);
+    let (all, days) = (clients.len(), WINDOW);
+    Headline {
+        text: format!(
+            "{would_break} of {all} clients would break; enforcing every client would have failed {failing} of {sign_ins} sign-ins of \
+             the last {days} days"
+        ),
+        clients: all,
+        ready: count(Verdict::Ready),
+        would_break,
+        could_be_required: count(Verdict::CouldBeRequired),
+        not_seen: count(Verdict::NotSeen),
+        exempt: count(Verdict::Exempt),
+        sign_ins,
+        failed: sum(|client| client.failed),
+        failing,
+    }
+}
+
+/// The last days, of all rows.
+fn days(rows: &[(Name, Row)], now: u64) -> Vec<Daily> {
+    let today = today(now);
+    let days = (today.saturating_sub(DAYS - 1)..=today).map(|day| {
+        let mut numbers = Numbers::default();
+        let all = rows.iter().flat_map(|(_, row)| &row.days);
+        all.filter(|known| known.day == day)
+            .for_each(|known| numbers.add(&known.numbers));
+        Daily {
+            day: date::format(day),
+            sign_ins: numbers.sign_ins(),
+            failing: numbers.failing(),
+        }
+    });
+    days.collect()
+}
+
+fn today(now: u64) -> u64 {
+    now / DAY
+}
+
+fn written(seconds: u64) -> String {
+    clock::written_at(seconds)
+}
+
+#[cfg(test)]
+mod tests;

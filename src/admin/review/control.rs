@@ -1,0 +1,154 @@
+//! The control in the form that security reviews use.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Reviewed, Verdict};
+use crate::policy::{Mode, Rule, Rules};
+
+/// The state of the control for one upstream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Control {
+    pub(crate) name: String,
+    pub(crate) recommended: String,
+    pub(crate) state: State,
+    pub(crate) risk: String,
+    pub(crate) cvss: Cvss,
+    pub(crate) why: String,
+    /// What the state follows from, one sentence each.
+    pub(crate) evidence: Vec<String>,
+    pub(crate) remediation: String,
+    pub(crate) clauses: Vec<Clause>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    Met,
+    /// For most clients: there are exceptions.
+    Partly,
+    NotMet,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Met => "met",
+            Self::Partly => "partly met",
+            Self::NotMet => "not met",
+        })
+    }
+}
+
+/// The range of base scores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Cvss {
+    pub(crate) low: f32,
+    pub(crate) high: f32,
+}
+
+/// A requirement of a specification that the control answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Clause {
+    pub(crate) name: String,
+    pub(crate) is_met: bool,
+}
+
+const NAME: &str = "Require PKCE for every authorization flow that can carry it";
+const RECOMMENDED: &str = "mode = \"enforce\", methods = [\"S256\"], require = \"all\"";
+const WHY: &str = "Without PKCE, anyone who gets an authorization code (from browser history, logs, or a hijacked custom URI scheme) \
+    or another intermediate credential can exchange it for tokens. The risk is higher where public clients (native and \
+    single-page apps) are in use, and lower where all clients are confidential.";
+
+pub(super) fn control(rules: &Rules, clients: &[Reviewed], today: u64) -> Control {
+    let default = rules.default_rule();
+    let lax: Vec<String> = rules
+        .clients()
+        .filter(|client| client.until.is_none_or(|until| until >= today))
+        .filter(|client| !is_strict(&client.rule))
+        .map(|client| {
+            let owner = client.owner.as_deref().unwrap_or("no owner");
+            let until = client.until.map(crate::clock::date::format);
+            format!(
+                "client {:?} has an exception until {} ({owner})",
+                client.id,
+                until.as_deref().unwrap_or("it is removed")
+            )
+        })
+        .collect();
+    let state = match (is_strict(default), lax.is_empty()) {
+        (true, true) => State::Met,
+        (true, false) => State::Partly,
+        (false, _) if default.mode == Mode::Enforce => State::Partly,
+        (false, _) => State::NotMet,
+    };
+    let for_public = default.mode == Mode::Enforce && !default.plain_allowed && lax.is_empty();
+    let would_break: Vec<&str> = clients
+        .iter()
+        .filter(|client| client.verdict == Verdict::WouldBreak)
+        .map(|client| client.client_id.as_str())
+        .collect();
+    let mut evidence = vec![format!(
+        "mode is {:?} for clients without an exception",
+        default.mode.as_str()
+    )];
+    if default.plain_allowed {
+        evidence.push("the method plain is allowed".to_owned());
+    }
+    if !default.challenge_required {
+        evidence.push("confidential clients need no challenge (require = \"public\")".to_owned());
+    }
+    evidence.extend(lax);
+    let remediation = match state {
+        State::Met => "none: keep it so".to_owned(),
+        State::Partly => {
+            "end the exceptions by their dates, with require = \"all\" and S256 alone".to_owned()
+        }
+        State::NotMet if would_break.is_empty() => {
+            "write mode = \"enforce\" in [upstream.pkce]: no client that was seen would break"
+                .to_owned()
+        }
+        State::NotMet => format!(
+            "tell the owners of {} what to change, or write exceptions for these clients; then write mode = \"enforce\" in \
+             [upstream.pkce]",
+            would_break.join(", ")
+        ),
+    };
+    Control {
+        name: NAME.to_owned(),
+        recommended: RECOMMENDED.to_owned(),
+        state,
+        risk: "high".to_owned(),
+        cvss: Cvss {
+            low: 7.0,
+            high: 8.9,
+        },
+        why: WHY.to_owned(),
+        evidence,
+        remediation,
+        clauses: clauses(state == State::Met, for_public),
+    }
+}
+
+/// Each clause only as far as it is really met. `for_public`: every public client is covered.
+fn clauses(is_met: bool, for_public: bool) -> Vec<Clause> {
+    let clause = |name: &str, is_met| Clause {
+        name: name.to_owned(),
+        is_met,
+    };
+    vec![
+        clause(
+            "RFC 9700 section 2.1.1 (PKCE for public clients)",
+            for_public,
+        ),
+        clause("RFC 10017 (browser-based apps)", for_public),
+        clause("OAuth 2.1, draft-ietf-oauth-v2-1, section 4.1.1", is_met),
+        clause("OWASP ASVS 5.0, V10.4.6", is_met),
+        clause("SMART App Launch, PKCE", is_met),
+    ]
+}
+
+fn is_strict(rule: &Rule) -> bool {
+    rule.mode == Mode::Enforce && rule.challenge_required && !rule.plain_allowed
+}

@@ -1,0 +1,122 @@
+use super::verdict::verdict;
+use super::*;
+use crate::policy::{Mode, Rule};
+use crate::telemetry::tally::Numbers;
+
+const NOW: u64 = 20_000 * DAY + 5;
+
+fn row(numbers: Numbers, last_good: u64, last_bad: u64) -> Row {
+    let mut row = Row {
+        first_seen: NOW - 10 * DAY,
+        last_seen: last_good.max(last_bad),
+        last_good,
+        last_bad,
+        ..Row::default()
+    };
+    row.days.push_back(crate::telemetry::tally::Day {
+        day: NOW / DAY,
+        numbers,
+    });
+    row.violations.insert("missing_challenge".into(), 3);
+    row
+}
+
+fn exception(has_ended: bool) -> Exception {
+    Exception {
+        until: Some("2027-03-31".to_owned()),
+        owner: None,
+        reason: None,
+        has_ended,
+    }
+}
+
+#[test]
+fn a_client_is_ready_when_its_last_day_was_good() {
+    let report = Rule {
+        mode: Mode::Report,
+        ..Rule::default()
+    };
+    let public_only = Rule {
+        challenge_required: false,
+        ..Rule::default()
+    };
+    let good = Numbers {
+        s256: 2,
+        verified: 2,
+        ..Numbers::default()
+    };
+    let none = Numbers {
+        none: 1,
+        ..Numbers::default()
+    };
+    for (rule, row, exception, expected) in [
+        (&report, row(good, NOW, 0), None, Verdict::Ready),
+        (&report, row(none, 0, NOW), None, Verdict::WouldBreak),
+        (&report, row(good, NOW - 5, NOW), None, Verdict::WouldBreak),
+        // Good ones followed, but not for a day yet.
+        (
+            &report,
+            row(good, NOW, NOW - DAY / 2),
+            None,
+            Verdict::WouldBreak,
+        ),
+        (&report, row(good, NOW, NOW - DAY - 1), None, Verdict::Ready),
+        (&report, Row::default(), None, Verdict::NotSeen),
+        // It began sign-ins, but none has ended.
+        (
+            &report,
+            row(
+                Numbers {
+                    verified: 0,
+                    ..good
+                },
+                NOW,
+                0,
+            ),
+            None,
+            Verdict::NotSeen,
+        ),
+        (
+            &report,
+            row(none, 0, NOW),
+            Some(exception(false)),
+            Verdict::Exempt,
+        ),
+        (
+            &report,
+            row(none, 0, NOW),
+            Some(exception(true)),
+            Verdict::WouldBreak,
+        ),
+        (
+            &public_only,
+            row(good, NOW, 0),
+            None,
+            Verdict::CouldBeRequired,
+        ),
+    ] {
+        let judged = verdict(rule, &row, exception.as_ref(), NOW);
+        assert_eq!(judged.verdict, expected, "{row:?}: {}", judged.why);
+        assert!(!judged.why.is_empty());
+    }
+}
+
+#[test]
+fn the_document_is_read_back_as_it_was_written() {
+    let review = Review {
+        generated: written(NOW),
+        version: "1".to_owned(),
+        upstreams: vec![Upstream {
+            name: "a".to_owned(),
+            mode: "report".to_owned(),
+            control: control::control(&crate::policy::Rules::default(), &[], NOW / DAY),
+            headline: headline(&[]),
+            days: days(&[], NOW),
+            clients: Vec::new(),
+        }],
+    };
+    let text = serde_json::to_string(&review).unwrap();
+    assert_eq!(serde_json::from_str::<Review>(&text).unwrap(), review);
+    assert_eq!(review.generated, "2024-10-04T00:00:05Z");
+    assert_eq!(review.upstreams[0].days.len(), 30);
+}

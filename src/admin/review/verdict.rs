@@ -1,0 +1,121 @@
+//! Whether a client would break.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use super::Exception;
+use crate::policy::Rule;
+use crate::telemetry::tally::Row;
+
+/// How long a bad sign-in counts although good ones followed it, in seconds. Another instance of the client may still be old.
+const DOUBT: u64 = 86_400;
+
+/// The verdict on a client, the most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    WouldBreak,
+    /// It has an exception.
+    Exempt,
+    /// It sends PKCE always, and its rule does not require that.
+    CouldBeRequired,
+    Ready,
+    NotSeen,
+}
+
+impl Verdict {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::WouldBreak,
+        Self::Exempt,
+        Self::CouldBeRequired,
+        Self::Ready,
+        Self::NotSeen,
+    ];
+
+    /// As in the document.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::WouldBreak => "would_break",
+            Self::Exempt => "exempt",
+            Self::CouldBeRequired => "could_be_required",
+            Self::Ready => "ready",
+            Self::NotSeen => "not_seen",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WouldBreak => "would break",
+            Self::Exempt => "exempt",
+            Self::CouldBeRequired => "could be required",
+            Self::Ready => "ready",
+            Self::NotSeen => "not seen",
+        })
+    }
+}
+
+pub(super) struct Judged {
+    pub(super) verdict: Verdict,
+    pub(super) why: String,
+}
+
+/// Judges a row by what it sent. `now`: seconds since 1970.
+pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now: u64) -> Judged {
+    let all = row.since(0);
+    let judged = |verdict, why: String| Judged { verdict, why };
+    let in_force = exception.filter(|exception| !exception.has_ended && exception.until.is_some());
+    let breaks = row.last_bad > 0
+        && (row.last_bad >= row.last_good || now.saturating_sub(row.last_bad) < DOUBT);
+    let reasons = || {
+        let mut violations: Vec<_> = row.violations.iter().collect();
+        violations.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
+        let violations: Vec<_> = violations
+            .iter()
+            .take(3)
+            .map(|(code, number)| format!("{code} ({number})"))
+            .collect();
+        violations.join(", ")
+    };
+    if let Some(until) = in_force.and_then(|exception| exception.until.as_deref()) {
+        let would = if breaks {
+            format!("would break: {}", reasons())
+        } else {
+            "sends what enforcement needs".to_owned()
+        };
+        return judged(Verdict::Exempt, format!("exempt until {until}; {would}"));
+    }
+    if row.last_seen == 0 {
+        return judged(
+            Verdict::NotSeen,
+            "no request since the counts began".to_owned(),
+        );
+    }
+    if breaks {
+        return judged(Verdict::WouldBreak, reasons());
+    }
+    if all.verified == 0 {
+        return judged(
+            Verdict::NotSeen,
+            "no complete sign-in with a verified challenge yet".to_owned(),
+        );
+    }
+    if !rule.challenge_required && all.none == 0 && all.unverified == 0 {
+        let why = "every sign-in had PKCE, and require = \"public\" does not demand it".to_owned();
+        return judged(Verdict::CouldBeRequired, why);
+    }
+    let earlier = if row.last_bad > 0 {
+        ", the last bad one more than a day ago"
+    } else {
+        ""
+    };
+    judged(
+        Verdict::Ready,
+        format!(
+            "{} sign-ins with a verified challenge{earlier}",
+            all.verified
+        ),
+    )
+}

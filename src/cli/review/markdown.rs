@@ -1,0 +1,66 @@
+//! The review as Markdown.
+
+use std::fmt::Write as _;
+
+use super::text::name;
+use crate::admin::review::Review;
+
+/// Writing to a string cannot fail.
+pub(super) fn markdown(review: &Review) -> String {
+    let mut out = format!(
+        "# PKCE review\n\n{}, pkce-gate {}\n",
+        review.generated, review.version
+    );
+    for upstream in &review.upstreams {
+        let control = &upstream.control;
+        let _ = writeln!(out, "\n## {}\n", escaped(&upstream.name));
+        let _ = writeln!(out, "**{}.**\n", upstream.headline.text);
+        let _ = writeln!(out, "| | |\n|---|---|");
+        let _ = writeln!(out, "| control | {} |", control.name);
+        let _ = writeln!(out, "| state | {} |", control.state);
+        let _ = writeln!(out, "| recommended | `{}` |", control.recommended);
+        let _ = writeln!(
+            out,
+            "| risk | {} (CVSS {:.1} to {:.1}) |",
+            control.risk, control.cvss.low, control.cvss.high
+        );
+        let evidence: Vec<_> = control.evidence.iter().map(|line| escaped(line)).collect();
+        let _ = writeln!(out, "| evidence | {} |", evidence.join("; "));
+        let _ = writeln!(out, "| what to do | {} |", escaped(&control.remediation));
+        for clause in &control.clauses {
+            let met = if clause.is_met { "met" } else { "not met" };
+            let _ = writeln!(out, "| {} | {met} |", clause.name);
+        }
+        let _ = writeln!(
+            out,
+            "\n| client | verdict | sign-ins, 7 days | fail | why | owner |\n|---|---|---|---|---|---|"
+        );
+        for client in &upstream.clients {
+            let owner = client.exception.as_ref();
+            let owner = owner.and_then(|exception| exception.owner.as_deref());
+            let _ = writeln!(
+                out,
+                "| {} | {} | {} | {} | {} | {} |",
+                escaped(&name(client)),
+                client.verdict,
+                client.sign_ins,
+                client.failing,
+                escaped(&client.why),
+                escaped(owner.unwrap_or_default())
+            );
+        }
+    }
+    out
+}
+
+/// Text without a meaning in Markdown, in a cell of a table.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    for letter in text.chars() {
+        if letter.is_ascii_punctuation() && !".,:;()=/\"'-".contains(letter) {
+            out.push('\\');
+        }
+        out.push(if letter == '\n' { ' ' } else { letter });
+    }
+    out
+}

@@ -1,0 +1,48 @@
+//! The review for a terminal.
+
+use std::fmt::Write as _;
+
+use super::plain;
+use crate::admin::review::{Kind, Review, Reviewed};
+
+/// Writing to a string cannot fail.
+pub(super) fn text(review: &Review) -> String {
+    let mut out = String::new();
+    for upstream in &review.upstreams {
+        let control = &upstream.control;
+        let _ = writeln!(
+            out,
+            "upstream {} (mode {}), {}",
+            upstream.name, upstream.mode, review.generated
+        );
+        let _ = writeln!(out, "  {}", upstream.headline.text);
+        let _ = writeln!(out, "  control: {}: {}", control.name, control.state);
+        for line in &control.evidence {
+            let _ = writeln!(out, "    {line}");
+        }
+        let _ = writeln!(out, "  what to do: {}", control.remediation);
+        for client in &upstream.clients {
+            let _ = writeln!(
+                out,
+                "  {:<17} {:<30} {:>6} sign-ins in 7 days, {:>6} fail  {}",
+                client.verdict.to_string(),
+                name(client),
+                client.sign_ins,
+                client.failing,
+                client.why
+            );
+        }
+        out.push('\n');
+    }
+    out
+}
+
+/// What a row is called.
+pub(super) fn name(client: &Reviewed) -> String {
+    match client.kind {
+        Kind::Client => plain(&client.client_id),
+        Kind::None => "(no client_id)".to_owned(),
+        Kind::Origin => format!("(others at {})", plain(&client.client_id)),
+        Kind::Others => "(all others)".to_owned(),
+    }
+}

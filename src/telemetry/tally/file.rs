@@ -1,0 +1,75 @@
+//! The file in which the counts survive a restart (`[review] snapshot`).
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Name, Row};
+use crate::files;
+
+/// The most bytes of such a file: many times what the maximum number of rows takes.
+const MOST: u64 = 256 * 1024 * 1024;
+
+/// The rows of each upstream, by its name.
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Stored {
+    /// Of this form.
+    version: u32,
+    upstreams: BTreeMap<String, Vec<(Name, Row)>>,
+}
+
+const VERSION: u32 = 1;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Unreadable {
+    #[error("it cannot be read: {0}")]
+    Io(#[from] io::Error),
+    #[error("it is not a snapshot of the review: {0}")]
+    Json(#[from] serde_json::Error),
+    #[error("it has version {0}, and this pkce-gate writes version {VERSION}")]
+    Version(u32),
+}
+
+impl Stored {
+    /// Of these upstreams.
+    pub(crate) fn new(upstreams: impl IntoIterator<Item = (String, Vec<(Name, Row)>)>) -> Self {
+        Self {
+            version: VERSION,
+            upstreams: upstreams.into_iter().collect(),
+        }
+    }
+
+    /// Reads a file. One that does not exist has no rows.
+    pub(crate) fn read(path: &Path) -> Result<Self, Unreadable> {
+        let bytes = match files::read_up_to(path, MOST) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
+            Err(error) => return Err(error.into()),
+        };
+        let stored: Self = serde_json::from_slice(&bytes)?;
+        if stored.version == VERSION {
+            Ok(stored)
+        } else {
+            Err(Unreadable::Version(stored.version))
+        }
+    }
+
+    /// Replaces the file at once: a crash leaves the old one, or the new one.
+    pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
+        let mut beside = path.as_os_str().to_owned();
+        beside.push(".new");
+        let beside = Path::new(&beside);
+        let mut file = File::create(beside)?;
+        file.write_all(&serde_json::to_vec(self)?)?;
+        file.sync_all()?;
+        fs::rename(beside, path)
+    }
+
+    /// The rows of an upstream.
+    pub(crate) fn take(&mut self, upstream: &str) -> Vec<(Name, Row)> {
+        self.upstreams.remove(upstream).unwrap_or_default()
+    }
+}
