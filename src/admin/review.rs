@@ -2,10 +2,9 @@
 //! configuration on each request.
 
 mod control;
+mod model;
 pub(super) mod page;
 mod verdict;
-
-use serde::{Deserialize, Serialize};
 
 use crate::clock::{self, date};
 use crate::gateway::site::Site;
@@ -14,134 +13,13 @@ use crate::oauth::ClientId;
 use crate::policy::ClientRule;
 use crate::telemetry::tally::{DAYS, NO_CLIENT, Name, Numbers, Row};
 
-use control::Control;
-pub(crate) use control::State;
-pub(crate) use verdict::Verdict;
+use model::{Authorization, Daily, Exception, Headline, Redemption};
+pub(crate) use model::{Kind, Review, Reviewed, State, Upstream, Verdict};
 
 /// The days that the headline is about.
 const WINDOW: u64 = 7;
 
 const DAY: u64 = 86_400;
-
-/// The document `/review.json`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Review {
-    /// When it was made, in RFC 3339.
-    pub(crate) generated: String,
-    /// The version of pkce-gate.
-    pub(crate) version: String,
-    pub(crate) upstreams: Vec<Upstream>,
-}
-
-/// The review of one upstream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Upstream {
-    pub(crate) name: String,
-    /// The mode of clients without an exception.
-    pub(crate) mode: String,
-    pub(crate) control: Control,
-    pub(crate) headline: Headline,
-    /// The last 30 days, the oldest first.
-    pub(crate) days: Vec<Daily>,
-    /// The clients that need attention first.
-    pub(crate) clients: Vec<Reviewed>,
-}
-
-/// What the page says first.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Headline {
-    /// In one sentence.
-    pub(crate) text: String,
-    /// Rows with a sign-in, and configured clients.
-    pub(crate) clients: usize,
-    pub(crate) ready: usize,
-    pub(crate) would_break: usize,
-    pub(crate) could_be_required: usize,
-    pub(crate) not_seen: usize,
-    pub(crate) exempt: usize,
-    /// In the last seven days.
-    pub(crate) sign_ins: u32,
-    /// Those that were refused.
-    pub(crate) failed: u32,
-    /// Those that fail if every client is enforced.
-    pub(crate) failing: u32,
-}
-
-/// The sign-ins of one day.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Daily {
-    /// As in `2026-11-29`, in UTC.
-    pub(crate) day: String,
-    pub(crate) sign_ins: u32,
-    pub(crate) failing: u32,
-}
-
-/// What a row stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    Client,
-    /// Requests that name no client.
-    None,
-    /// Further clients with one redirect origin.
-    Origin,
-    /// All others.
-    Others,
-}
-
-/// One row.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Reviewed {
-    /// The `client_id`, or the redirect origin of several clients.
-    pub(crate) client_id: String,
-    pub(crate) kind: Kind,
-    pub(crate) verdict: Verdict,
-    /// Why, in one sentence.
-    pub(crate) why: String,
-    pub(crate) mode: String,
-    pub(crate) exception: Option<Exception>,
-    /// Times in RFC 3339.
-    pub(crate) first_seen: Option<String>,
-    pub(crate) last_seen: Option<String>,
-    pub(crate) last_good: Option<String>,
-    pub(crate) last_bad: Option<String>,
-    /// The origin of the redirect URI with which it was first seen.
-    pub(crate) redirect_origin: Option<String>,
-    pub(crate) authorization: Authorization,
-    pub(crate) redemption: Redemption,
-    /// In the last seven days.
-    pub(crate) sign_ins: u32,
-    pub(crate) failed: u32,
-    pub(crate) failing: u32,
-}
-
-/// Authorization requests of the last 30 days by their challenge.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Authorization {
-    pub(crate) s256: u32,
-    pub(crate) plain: u32,
-    pub(crate) malformed: u32,
-    pub(crate) none: u32,
-}
-
-/// Token requests with a code: those of the last 30 days that were allowed, and all violations by their code.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Redemption {
-    pub(crate) verified: u32,
-    pub(crate) unverified: u32,
-    pub(crate) violations: std::collections::BTreeMap<String, u32>,
-}
-
-/// The exception in the configuration.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Exception {
-    /// Its last day.
-    pub(crate) until: Option<String>,
-    pub(crate) owner: Option<String>,
-    pub(crate) reason: Option<String>,
-    /// Whether it has ended.
-    pub(crate) has_ended: bool,
-}
 
 /// The review of all upstreams. `now`: seconds since 1970.
 pub(crate) fn review(snapshot: &Snapshot, now: u64) -> Review {

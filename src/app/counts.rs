@@ -1,5 +1,7 @@
 //! Keeps the counts of the review in a file, so that they survive a restart.
 
+mod file;
+
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,8 +10,9 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::gateway::{Shared, Snapshot};
-use crate::telemetry::tally::Stored;
 use crate::telemetry::{Event, Telemetry};
+
+use file::Stored;
 
 /// How often they are written. A crash loses so much of them.
 const EVERY: Duration = Duration::from_mins(1);

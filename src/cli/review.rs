@@ -1,6 +1,7 @@
 //! `review`: the review of a running gate, for a terminal, a ticket, or another program.
 
 mod markdown;
+mod names;
 mod sarif;
 mod text;
 
@@ -78,21 +79,6 @@ fn written(document: &str, format: Format) -> Option<String> {
         Format::Json => document.to_owned() + "\n",
         Format::Sarif => sarif::sarif(&review),
     })
-}
-
-/// A name that a client chose, in one line: without control characters, and not longer than a table can show.
-fn plain(name: &str) -> String {
-    const LONGEST: usize = 60;
-    let shown: String = name
-        .chars()
-        .take(LONGEST)
-        .filter(|letter| !letter.is_control() && !matches!(letter, '\u{200e}'..='\u{202e}'))
-        .collect();
-    if name.chars().count() > LONGEST {
-        shown + "…"
-    } else {
-        shown
-    }
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ use super::log::Log;
 use super::metrics::Metrics;
 use super::sampler::Sampler;
 use super::settings::{Level, Settings};
+use super::tally::Told;
 
 /// Receives every event of the gate. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -25,6 +26,31 @@ struct Sinks {
 struct SampledLog {
     log: Log,
     sampler: Sampler,
+}
+
+/// Counts a decision for the review.
+fn tally(event: &Event<'_>) {
+    if let Event::Decision {
+        upstream,
+        step,
+        decided,
+        violation,
+        client,
+        method,
+        redirect_origin,
+        ..
+    } = event
+    {
+        let told = Told {
+            step: *step,
+            decided: *decided,
+            violation: *violation,
+            client: *client,
+            method: *method,
+            redirect_origin: *redirect_origin,
+        };
+        upstream.tally().count(&told, clock::wall());
+    }
 }
 
 impl Telemetry {
@@ -53,9 +79,7 @@ impl Telemetry {
     /// Counts an event, and logs it.
     pub(crate) fn tell(&self, event: &Event<'_>) {
         self.0.metrics.count(event);
-        if let Event::Decision { upstream, .. } = event {
-            upstream.tally().count(event, clock::wall());
-        }
+        tally(event);
         let Some(SampledLog { log, sampler }) = &self.0.log else {
             return;
         };

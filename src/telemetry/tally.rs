@@ -4,7 +4,6 @@
 //! Clients choose their names, so the number of rows is bounded: beyond it, and for many names with the same redirect origin, sign-ins
 //! are counted in a common row.
 
-mod file;
 mod numbers;
 
 use std::path::PathBuf;
@@ -15,11 +14,10 @@ use dashmap::mapref::one::RefMut;
 use serde::{Deserialize, Serialize};
 
 use super::decided::Decided;
-use super::event::Event;
 use super::step::Step;
+use crate::oauth::CodeChallengeMethod;
 use crate::policy::Violation;
 
-pub(crate) use file::Stored;
 use numbers::Count;
 #[cfg(test)]
 pub(crate) use numbers::Day;
@@ -57,6 +55,17 @@ pub(crate) enum Name {
     Others,
 }
 
+/// What counts of a decision, as in its event.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Told<'e> {
+    pub(super) step: Step,
+    pub(super) decided: Decided,
+    pub(super) violation: Option<&'e Violation>,
+    pub(super) client: Option<&'e str>,
+    pub(super) method: Option<CodeChallengeMethod>,
+    pub(super) redirect_origin: Option<&'e str>,
+}
+
 /// The counts of one upstream.
 #[derive(Debug)]
 pub(crate) struct Tally {
@@ -82,27 +91,15 @@ impl Tally {
         self.most.store(rows, Ordering::Relaxed);
     }
 
-    /// Counts a decision. `now`: seconds since 1970. Other events are not counted.
-    pub(super) fn count(&self, event: &Event<'_>, now: u64) {
-        let Event::Decision {
-            step,
-            decided,
-            violation,
-            client,
-            method,
-            redirect_origin,
-            ..
-        } = event
-        else {
-            return;
-        };
-        let count = Count::of(*step, *decided, *violation, *method);
+    /// Counts a decision. `now`: seconds since 1970.
+    pub(super) fn count(&self, told: &Told<'_>, now: u64) {
+        let count = Count::of(told.step, told.decided, told.violation, told.method);
         let Some(count) = count else {
             return;
         };
-        let name = client.unwrap_or(NO_CLIENT);
-        let mut row = self.row(name, *redirect_origin, *step);
-        row.add(count, *decided, *violation, now);
+        let name = told.client.unwrap_or(NO_CLIENT);
+        let mut row = self.row(name, told.redirect_origin, told.step);
+        row.add(count, told.decided, told.violation, now);
     }
 
     /// The row of a client. A request that neither begins nor ends a sign-in makes none: anyone could send such requests with any name.

@@ -24,6 +24,7 @@ mod redemption;
 mod redis_servers;
 mod reliability;
 mod reload;
+mod review;
 mod secrecy;
 mod shares;
 mod signals;

@@ -1,59 +1,7 @@
 //! The control in the form that security reviews use.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
-use super::{Reviewed, Verdict};
+use super::model::{Clause, Control, Cvss, Reviewed, State, Verdict};
 use crate::policy::{Mode, Rule, Rules};
-
-/// The state of the control for one upstream.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Control {
-    pub(crate) name: String,
-    pub(crate) recommended: String,
-    pub(crate) state: State,
-    pub(crate) risk: String,
-    pub(crate) cvss: Cvss,
-    pub(crate) why: String,
-    /// What the state follows from, one sentence each.
-    pub(crate) evidence: Vec<String>,
-    pub(crate) remediation: String,
-    pub(crate) clauses: Vec<Clause>,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum State {
-    Met,
-    /// For most clients: there are exceptions.
-    Partly,
-    NotMet,
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Met => "met",
-            Self::Partly => "partly met",
-            Self::NotMet => "not met",
-        })
-    }
-}
-
-/// The range of base scores.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Cvss {
-    pub(crate) low: f32,
-    pub(crate) high: f32,
-}
-
-/// A requirement of a specification that the control answers.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(crate) struct Clause {
-    pub(crate) name: String,
-    pub(crate) is_met: bool,
-}
 
 const NAME: &str = "Require PKCE for every authorization flow that can carry it";
 const RECOMMENDED: &str = "mode = \"enforce\", methods = [\"S256\"], require = \"all\"";

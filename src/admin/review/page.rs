@@ -9,7 +9,7 @@ use minijinja::context;
 use minijinja::value::Serde;
 use sha2::{Digest as _, Sha256};
 
-use super::{Review, Reviewed, Upstream, Verdict};
+use super::model::{Review, Reviewed, Upstream, Verdict};
 use crate::oauth::Params;
 use crate::pages::Templates;
 

@@ -1,61 +1,11 @@
 //! Whether a client would break.
 
-use std::fmt;
-
-use serde::{Deserialize, Serialize};
-
-use super::Exception;
+use super::model::{Exception, Verdict};
 use crate::policy::Rule;
 use crate::telemetry::tally::Row;
 
 /// How long a bad sign-in counts although good ones followed it, in seconds. Another instance of the client may still be old.
 const DOUBT: u64 = 86_400;
-
-/// The verdict on a client, the most urgent first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Verdict {
-    WouldBreak,
-    /// It has an exception.
-    Exempt,
-    /// It sends PKCE always, and its rule does not require that.
-    CouldBeRequired,
-    Ready,
-    NotSeen,
-}
-
-impl Verdict {
-    pub(crate) const ALL: [Self; 5] = [
-        Self::WouldBreak,
-        Self::Exempt,
-        Self::CouldBeRequired,
-        Self::Ready,
-        Self::NotSeen,
-    ];
-
-    /// As in the document.
-    pub(crate) const fn label(self) -> &'static str {
-        match self {
-            Self::WouldBreak => "would_break",
-            Self::Exempt => "exempt",
-            Self::CouldBeRequired => "could_be_required",
-            Self::Ready => "ready",
-            Self::NotSeen => "not_seen",
-        }
-    }
-}
-
-impl fmt::Display for Verdict {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::WouldBreak => "would break",
-            Self::Exempt => "exempt",
-            Self::CouldBeRequired => "could be required",
-            Self::Ready => "ready",
-            Self::NotSeen => "not seen",
-        })
-    }
-}
 
 pub(super) struct Judged {
     pub(super) verdict: Verdict,

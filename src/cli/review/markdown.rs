@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::text::name;
+use super::names::name;
 use crate::admin::review::Review;
 
 /// Writing to a string cannot fail.

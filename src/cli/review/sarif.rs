@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::text::name;
+use super::names::name;
 use crate::admin::review::{Review, Reviewed, State, Upstream, Verdict};
 
 const SCHEMA: &str = "https://json.schemastore.org/sarif-2.1.0.json";

@@ -1,3 +1,4 @@
+use super::names::plain;
 use super::*;
 
 #[test]

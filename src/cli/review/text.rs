@@ -2,8 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::plain;
-use crate::admin::review::{Kind, Review, Reviewed};
+use super::names::name;
+use crate::admin::review::Review;
 
 /// Writing to a string cannot fail.
 pub(super) fn text(review: &Review) -> String {
@@ -35,14 +35,4 @@ pub(super) fn text(review: &Review) -> String {
         out.push('\n');
     }
     out
-}
-
-/// What a row is called.
-pub(super) fn name(client: &Reviewed) -> String {
-    match client.kind {
-        Kind::Client => plain(&client.client_id),
-        Kind::None => "(no client_id)".to_owned(),
-        Kind::Origin => format!("(others at {})", plain(&client.client_id)),
-        Kind::Others => "(all others)".to_owned(),
-    }
 }

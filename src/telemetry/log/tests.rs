@@ -361,7 +361,7 @@ fn full_decision(upstream: &Upstream) -> Event<'_> {
         request: RequestId(1),
         upstream,
         endpoint: Endpoint::Authorization,
-        step: Step::Other,
+        step: Step::Begins,
         decided: Decided::Refused,
         violation: Some(&Violation::MethodNotAllowed { by_omission: true }),
         client: Some("portal"),

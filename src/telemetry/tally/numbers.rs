@@ -161,7 +161,7 @@ impl Row {
                     Some(number) => *number = number.saturating_add(1),
                     None => drop(self.violations.insert(label.into(), 1)),
                 }
-                if ends_sign_in(count) {
+                if ends_sign_in(count, violation) {
                     self.last_bad = self.last_bad.max(now);
                     match decided {
                         Decided::Refused => numbers.refused = 1,
@@ -226,11 +226,19 @@ impl Row {
     }
 }
 
-/// Whether a violation ends a sign-in of the client. One at the token endpoint does so only if the code belongs to a sign-in with a
-/// challenge: without one, its authorization request was counted already, and anyone can send codes that belong to none.
-fn ends_sign_in(count: Count) -> bool {
-    match count {
-        Count::Began(_) | Count::Redeemed { is_verified: true } => true,
-        Count::Redeemed { is_verified: false } | Count::Other => false,
+/// Whether a violation ends a sign-in that was good so far. One at the token endpoint does so only if the code belongs to a sign-in with
+/// a challenge, because anyone can send codes that belong to none; and not if the challenge is the reason, because the authorization
+/// request was counted for that.
+fn ends_sign_in(count: Count, violation: &Violation) -> bool {
+    match (count, violation) {
+        (
+            Count::Redeemed { .. },
+            Violation::MissingChallenge
+            | Violation::MalformedChallenge(_)
+            | Violation::MethodNotAllowed { .. }
+            | Violation::UnknownMethod,
+        )
+        | (Count::Redeemed { is_verified: false } | Count::Other, _) => false,
+        (Count::Began(_) | Count::Redeemed { is_verified: true }, _) => true,
     }
 }

@@ -1,23 +1,15 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::oauth::{CodeChallengeMethod, Endpoint};
-use crate::telemetry::RequestId;
-use crate::telemetry::metrics::Metrics;
+use crate::oauth::CodeChallengeMethod;
 
 const DAY: u64 = 86_400;
 const NOW: u64 = 20_000 * DAY + 5;
 
-struct Scene {
-    upstream: crate::telemetry::Upstream,
-}
+#[derive(Default)]
+struct Scene(Tally);
 
 impl Scene {
-    fn new() -> Self {
-        let upstream = Metrics::new().upstream("legacy");
-        Self { upstream }
-    }
-
     fn tell(&self, step: Step, client: &str, violation: Option<&Violation>, now: u64) {
         self.tell_from(step, client, "https://a.test", violation, now);
     }
@@ -31,10 +23,7 @@ impl Scene {
         now: u64,
     ) {
         let has_challenge = !matches!(violation, Some(Violation::MissingChallenge));
-        let event = Event::Decision {
-            request: RequestId(1),
-            upstream: &self.upstream,
-            endpoint: Endpoint::Authorization,
+        let told = Told {
             step,
             decided: if violation.is_some() {
                 Decided::Reported
@@ -45,14 +34,12 @@ impl Scene {
             client: Some(client),
             method: has_challenge.then_some(CodeChallengeMethod::S256),
             redirect_origin: Some(origin),
-            codes: None,
-            peer: "192.0.2.1",
         };
-        self.upstream.tally().count(&event, now);
+        self.0.count(&told, now);
     }
 
     fn row(&self, name: &Name) -> Option<Row> {
-        let rows = self.upstream.tally().rows();
+        let rows = self.0.rows();
         let row = rows.into_iter().find(|(known, _)| known == name);
         row.map(|(_, row)| row)
     }
@@ -65,7 +52,7 @@ impl Scene {
 
 #[test]
 fn sign_ins_are_counted_by_client_and_day() {
-    let scene = Scene::new();
+    let scene = Scene::default();
     scene.tell(Step::Begins, "spa", None, NOW);
     scene.tell(Step::Redeems, "spa", None, NOW + 3);
     scene.tell(Step::Begins, "erp", Some(&Violation::MissingChallenge), NOW);
@@ -107,10 +94,10 @@ fn sign_ins_are_counted_by_client_and_day() {
 
 #[test]
 fn requests_that_begin_nothing_make_no_row() {
-    let scene = Scene::new();
+    let scene = Scene::default();
     scene.tell(Step::Redeems, "a", Some(&Violation::UnknownCode), NOW);
     scene.tell(Step::Other, "b", Some(&Violation::UnknownCode), NOW);
-    assert_eq!(scene.upstream.tally().rows().len(), 1);
+    assert_eq!(scene.0.rows().len(), 1);
     assert_eq!(
         scene.row(&Name::Others).unwrap().violations["unknown_code"],
         2
@@ -119,14 +106,14 @@ fn requests_that_begin_nothing_make_no_row() {
 
 #[test]
 fn the_number_of_rows_is_bounded_and_the_rest_is_counted() {
-    let scene = Scene::new();
-    scene.upstream.tally().set_most(200);
+    let scene = Scene::default();
+    scene.0.set_most(200);
     for number in 0..1_000 {
         let (client, origin) = (format!("c{number}"), format!("https://{number}.test"));
         scene.tell_from(Step::Begins, &client, &origin, None, NOW);
     }
     scene.tell(Step::Begins, &"x".repeat(LONGEST_NAME + 1), None, NOW);
-    assert_eq!(scene.upstream.tally().rows().len(), 201);
+    assert_eq!(scene.0.rows().len(), 201);
     let others = scene.row(&Name::Others).unwrap().since(0);
     assert_eq!(others.sign_ins(), 801);
 }
@@ -134,7 +121,7 @@ fn the_number_of_rows_is_bounded_and_the_rest_is_counted() {
 /// Clients that register themselves for each sign-in. Those that were there before keep their rows.
 #[test]
 fn many_names_with_one_redirect_origin_share_a_row() {
-    let scene = Scene::new();
+    let scene = Scene::default();
     for number in 0..NAMES_PER_ORIGIN + 20 {
         scene.tell(Step::Begins, &format!("c{number}"), None, NOW);
     }
@@ -144,7 +131,7 @@ fn many_names_with_one_redirect_origin_share_a_row() {
     assert_eq!(shared.since(0).sign_ins(), 20);
     assert_eq!(scene.client("c1").since(0).sign_ins(), 2);
     assert_eq!(scene.client("other").since(0).sign_ins(), 1);
-    assert_eq!(scene.upstream.tally().rows().len(), NAMES_PER_ORIGIN + 2);
+    assert_eq!(scene.0.rows().len(), NAMES_PER_ORIGIN + 2);
 }
 
 proptest! {
@@ -153,7 +140,7 @@ proptest! {
     fn merged_rows_are_the_sum(
         decisions in prop::collection::vec((0..40_u64, any::<bool>(), any::<bool>()), 0..60),
     ) {
-        let (all, gates) = (Scene::new(), [Scene::new(), Scene::new()]);
+        let (all, gates) = (Scene::default(), [Scene::default(), Scene::default()]);
         for (day, is_bad, at_second) in decisions {
             let now = NOW + day * DAY;
             for scene in [&all, &gates[usize::from(at_second)]] {
@@ -161,11 +148,11 @@ proptest! {
                 scene.tell(Step::Begins, "a", violation, now);
             }
         }
-        let merged = Scene::new();
+        let merged = Scene::default();
         for gate in gates {
-            merged.upstream.tally().restore(gate.upstream.tally().rows());
+            merged.0.restore(gate.0.rows());
         }
-        let [all, merged] = [all, merged].map(|scene| scene.upstream.tally().rows());
+        let [all, merged] = [all, merged].map(|scene| scene.0.rows());
         for (_, row) in &all {
             let days: Vec<u64> = row.days.iter().map(|day| day.day).collect();
             prop_assert!(days.is_sorted() && days.len() <= 30, "{:?}", days);

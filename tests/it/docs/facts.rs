@@ -188,9 +188,15 @@ fn helped(command: &[&str], heading: &str) -> BTreeSet<String> {
     let output = run(&arguments);
     let text = String::from_utf8(output.stdout).expect("UTF-8");
     let (_, rest) = text.split_once(heading).unwrap_or_default();
-    let lines = rest.lines().skip(1).take_while(|line| !line.is_empty());
-    // The description of an option may be on separate lines.
-    let lines = lines.filter(|line| heading != "Options:" || line.trim_start().starts_with('-'));
+    let is_option = heading == "Options:";
+    // The description of an option may be on separate lines, with blank ones between them. Options are the last section.
+    let lines = rest.lines().skip(1);
+    let lines = lines.take_while(|line| is_option || !line.is_empty());
+    let begins = |line: &&str| {
+        let text = line.trim_start();
+        text.starts_with("--") || text.starts_with("-h")
+    };
+    let lines = lines.filter(|line| !is_option || begins(line));
     let words = lines.filter_map(|line| line.split_whitespace().find(|word| !word.ends_with(',')));
     words
         .filter(|word| !["help", "--help", "--version"].contains(word))

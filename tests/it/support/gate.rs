@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{JoinHandle, sleep, spawn};
 use std::time::Duration;
 
-use super::http::Request;
+use super::http::{Request, Response};
 use super::params::unguessable;
 use super::store::Kept;
 
@@ -140,12 +140,15 @@ impl Gate {
         self.log_until(|log| log.lines().skip(without).any(is_so));
     }
 
+    /// The answer of the admin listener for a target.
+    pub(crate) fn admin(&mut self, target: &str) -> Response {
+        let admin = self.address("admin");
+        Request::get(&format!("http://{admin}{target}")).send()
+    }
+
     /// The answer of `/config` on the admin listener.
     pub(crate) fn in_force(&mut self) -> serde_json::Value {
-        let admin = self.address("admin");
-        Request::get(&format!("http://{admin}/config"))
-            .send()
-            .json()
+        self.admin("/config").json()
     }
 
     /// The log so far.

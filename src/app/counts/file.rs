@@ -7,8 +7,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Name, Row};
 use crate::files;
+use crate::telemetry::tally::{Name, Row};
 
 /// The most bytes of such a file: many times what the maximum number of rows takes.
 const MOST: u64 = 256 * 1024 * 1024;

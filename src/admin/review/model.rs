@@ -1,0 +1,220 @@
+//! The document of the review.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// The document `/review.json`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Review {
+    /// When it was made, in RFC 3339.
+    pub(crate) generated: String,
+    /// The version of pkce-gate.
+    pub(crate) version: String,
+    pub(crate) upstreams: Vec<Upstream>,
+}
+
+/// The review of one upstream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Upstream {
+    pub(crate) name: String,
+    /// The mode of clients without an exception.
+    pub(crate) mode: String,
+    pub(crate) control: Control,
+    pub(crate) headline: Headline,
+    /// The last 30 days, the oldest first.
+    pub(crate) days: Vec<Daily>,
+    /// The clients that need attention first.
+    pub(crate) clients: Vec<Reviewed>,
+}
+
+/// What the page says first.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Headline {
+    /// In one sentence.
+    pub(crate) text: String,
+    /// Rows with a sign-in, and configured clients.
+    pub(crate) clients: usize,
+    pub(crate) ready: usize,
+    pub(crate) would_break: usize,
+    pub(crate) could_be_required: usize,
+    pub(crate) not_seen: usize,
+    pub(crate) exempt: usize,
+    /// In the last seven days.
+    pub(crate) sign_ins: u32,
+    /// Those that were refused.
+    pub(crate) failed: u32,
+    /// Those that fail if every client is enforced.
+    pub(crate) failing: u32,
+}
+
+/// The sign-ins of one day.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Daily {
+    /// As in `2026-11-29`, in UTC.
+    pub(crate) day: String,
+    pub(crate) sign_ins: u32,
+    pub(crate) failing: u32,
+}
+
+/// What a row stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Kind {
+    Client,
+    /// Requests that name no client.
+    None,
+    /// Further clients with one redirect origin.
+    Origin,
+    /// All others.
+    Others,
+}
+
+/// One row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Reviewed {
+    /// The `client_id`, or the redirect origin of several clients.
+    pub(crate) client_id: String,
+    pub(crate) kind: Kind,
+    pub(crate) verdict: Verdict,
+    /// Why, in one sentence.
+    pub(crate) why: String,
+    pub(crate) mode: String,
+    pub(crate) exception: Option<Exception>,
+    /// Times in RFC 3339.
+    pub(crate) first_seen: Option<String>,
+    pub(crate) last_seen: Option<String>,
+    pub(crate) last_good: Option<String>,
+    pub(crate) last_bad: Option<String>,
+    /// The origin of the redirect URI with which it was first seen.
+    pub(crate) redirect_origin: Option<String>,
+    pub(crate) authorization: Authorization,
+    pub(crate) redemption: Redemption,
+    /// In the last seven days.
+    pub(crate) sign_ins: u32,
+    pub(crate) failed: u32,
+    pub(crate) failing: u32,
+}
+
+/// Authorization requests of the last 30 days by their challenge.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Authorization {
+    pub(crate) s256: u32,
+    pub(crate) plain: u32,
+    pub(crate) malformed: u32,
+    pub(crate) none: u32,
+}
+
+/// Token requests with a code: those of the last 30 days that were allowed, and all violations by their code.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Redemption {
+    pub(crate) verified: u32,
+    pub(crate) unverified: u32,
+    pub(crate) violations: BTreeMap<String, u32>,
+}
+
+/// The exception in the configuration.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Exception {
+    /// Its last day.
+    pub(crate) until: Option<String>,
+    pub(crate) owner: Option<String>,
+    pub(crate) reason: Option<String>,
+    /// Whether it has ended.
+    pub(crate) has_ended: bool,
+}
+
+/// The state of the control for one upstream.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Control {
+    pub(crate) name: String,
+    pub(crate) recommended: String,
+    pub(crate) state: State,
+    pub(crate) risk: String,
+    pub(crate) cvss: Cvss,
+    pub(crate) why: String,
+    /// What the state follows from, one sentence each.
+    pub(crate) evidence: Vec<String>,
+    pub(crate) remediation: String,
+    pub(crate) clauses: Vec<Clause>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    Met,
+    /// For most clients: there are exceptions.
+    Partly,
+    NotMet,
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Met => "met",
+            Self::Partly => "partly met",
+            Self::NotMet => "not met",
+        })
+    }
+}
+
+/// The range of base scores.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Cvss {
+    pub(crate) low: f32,
+    pub(crate) high: f32,
+}
+
+/// A requirement of a specification that the control answers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Clause {
+    pub(crate) name: String,
+    pub(crate) is_met: bool,
+}
+
+/// The verdict on a client, the most urgent first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Verdict {
+    WouldBreak,
+    /// It has an exception.
+    Exempt,
+    /// It sends PKCE always, and its rule does not require that.
+    CouldBeRequired,
+    Ready,
+    NotSeen,
+}
+
+impl Verdict {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::WouldBreak,
+        Self::Exempt,
+        Self::CouldBeRequired,
+        Self::Ready,
+        Self::NotSeen,
+    ];
+
+    /// As in the document.
+    pub(crate) const fn label(self) -> &'static str {
+        match self {
+            Self::WouldBreak => "would_break",
+            Self::Exempt => "exempt",
+            Self::CouldBeRequired => "could_be_required",
+            Self::Ready => "ready",
+            Self::NotSeen => "not_seen",
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::WouldBreak => "would break",
+            Self::Exempt => "exempt",
+            Self::CouldBeRequired => "could be required",
+            Self::Ready => "ready",
+            Self::NotSeen => "not seen",
+        })
+    }
+}

@@ -1,0 +1,28 @@
+//! What rows are called. Clients choose their names, so nothing in them may have a meaning.
+
+use crate::admin::review::{Kind, Reviewed};
+
+/// What a row is called.
+pub(super) fn name(client: &Reviewed) -> String {
+    match client.kind {
+        Kind::Client => plain(&client.client_id),
+        Kind::None => "(no client_id)".to_owned(),
+        Kind::Origin => format!("(others at {})", plain(&client.client_id)),
+        Kind::Others => "(all others)".to_owned(),
+    }
+}
+
+/// A name that a client chose, in one line: without control characters, and not longer than a table can show.
+pub(super) fn plain(name: &str) -> String {
+    const LONGEST: usize = 60;
+    let shown: String = name
+        .chars()
+        .take(LONGEST)
+        .filter(|letter| !letter.is_control() && !matches!(letter, '\u{200e}'..='\u{202e}'))
+        .collect();
+    if name.chars().count() > LONGEST {
+        shown + "…"
+    } else {
+        shown
+    }
+}
