@@ -123,6 +123,7 @@ pub(super) fn about<'r>(parsed: &'r DirectRequest<'_>) -> About<'r> {
             .code_challenge
             .and_then(|_| CodeChallengeMethod::parse(parsed.code_challenge_method)),
         keeps_code: false,
+        hint: None,
     }
 }
 

@@ -90,6 +90,7 @@ impl Parts {
             redirect_uri: redirect::named_loosely(forms).map(Cow::Owned),
             method: None,
             keeps_code: false,
+            hint: None,
         }
     }
 

@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::oauth::{ClientId, CodeChallenge, CodeChallengeMethod};
+use crate::policy::Hint;
 
 /// The client, redirect URI and challenge method of a request.
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(super) struct About<'f> {
     pub(super) method: Option<CodeChallengeMethod>,
     /// Whether the client gets the upstream's own code although its rule has handles.
     pub(super) keeps_code: bool,
+    /// What the developer of the client has probably done wrong.
+    pub(super) hint: Option<Hint>,
 }
 
 impl About<'_> {

@@ -91,6 +91,7 @@ fn about<'f>(fresh: &'f Fresh<'_>, claim: &Claim) -> About<'f> {
         redirect_uri: None,
         method: challenge.map(CodeChallenge::method),
         keeps_code: false,
+        hint: None,
     }
 }
 
