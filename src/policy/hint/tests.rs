@@ -95,7 +95,7 @@ fn a_challenge_in_a_wrong_encoding_gets_the_hint_for_it() {
 fn a_challenge_that_the_change_would_not_make_valid_gets_no_hint() {
     let hex = "13d31e961a1ad8ec2f16b10c4c982e0876a878ad6df144566ee1894acb70f9c3";
     for challenge in [
-        &hex[1..],
+        hex.trim_start_matches('1'),
         &format!("{hex}0"),
         &hex.replace('c', "g"),
         &format!("{}=", "a".repeat(60)),

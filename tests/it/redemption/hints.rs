@@ -48,7 +48,7 @@ fn wrong_requests(rig: &Rig) -> Vec<(Authorization, &'static str)> {
             "padded_challenge",
         ),
         (
-            with("code_challenge", &format!("+{}", &challenge[1..])),
+            with("code_challenge", &format!("+{}", challenge.split_at(1).1)),
             "standard_base64_challenge",
         ),
         (with("code_challenge_method", "sha-256"), "misspelt_method"),
@@ -287,6 +287,9 @@ fn a_verifier_that_is_the_state_is_noticed_although_it_is_right() {
     assert_eq!(hints(&rig, 2), ["", "verifier_is_state"]);
 }
 
+/// What an attacker sends as the verifier of the first sign-in.
+type Guess = fn(&Authorization, &Authorization) -> String;
+
 /// An attacker has a code and everything that the browser saw, and tries what developers do wrong.
 #[test]
 fn the_holder_of_a_stolen_code_learns_nothing_from_hints() {
@@ -298,7 +301,6 @@ fn the_holder_of_a_stolen_code_learns_nothing_from_hints() {
         let code = rig.code_for(&authorization);
         (authorization, code)
     };
-    type Guess = fn(&Authorization, &Authorization) -> String;
     let guesses: [Guess; 5] = [
         |stolen, _| s256(&stolen.verifier),
         |stolen, _| stolen.state().expect("a state").to_owned(),
