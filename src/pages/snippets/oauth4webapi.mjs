@@ -1,6 +1,6 @@
 import * as oauth from 'oauth4webapi';
 
-/** Begins a sign-in. Keep `session` for this user, and send the browser to `url`. */
+/** Begins a sign-in. Keep `session` for this user, send the browser to `url`. */
 export async function begin(server, client, redirect_uri) {
   const session = {
     verifier: oauth.generateRandomCodeVerifier(), // a new one for every sign-in
@@ -20,7 +20,8 @@ export async function begin(server, client, redirect_uri) {
   return { session, url };
 }
 
-/** Ends it. `callback` is the URL at which the browser came back; `auth` is `oauth.None()` for a public client. */
+/** Ends it. `callback` is the URL at which the browser came back.
+    `auth` is `oauth.None()` for a public client. */
 export async function finish(server, client, auth, callback, session, options) {
   const parameters = oauth.validateAuthResponse(server, client, callback, session.state);
   const response = await oauth.authorizationCodeGrantRequest(

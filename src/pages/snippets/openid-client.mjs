@@ -1,6 +1,6 @@
 import * as client from 'openid-client';
 
-/** Begins a sign-in. Keep `session` for this user, and send the browser to `url`. */
+/** Begins a sign-in. Keep `session` for this user, send the browser to `url`. */
 export async function begin(config, redirect_uri) {
   const session = {
     verifier: client.randomPKCECodeVerifier(), // a new one for every sign-in
