@@ -138,7 +138,7 @@ impl Hint {
             ),
             Self::MissingMethod => (
                 "missing_method",
-                "code_challenge has the form of S256, but without code_challenge_method it counts as plain: send code_challenge_method=S256",
+                "code_challenge has the form of S256, but code_challenge_method is missing, which means plain: send code_challenge_method=S256",
             ),
             Self::VerifierIsChallenge => (
                 "verifier_is_challenge",
