@@ -14,6 +14,7 @@ mod direct;
 mod elsewhere;
 mod exchange;
 mod forward;
+mod hints;
 mod issued;
 mod metadata;
 mod own_document;

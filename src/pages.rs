@@ -4,7 +4,7 @@ use std::sync::LazyLock;
 
 use minijinja::{AutoEscape, Environment, Value, context};
 
-use crate::policy::Violation;
+use crate::policy::{Hint, Violation};
 use crate::telemetry::RequestId;
 
 /// The script of a form_post response, which submits its form. No other page has a script.
@@ -16,6 +16,30 @@ static PAGES: LazyLock<Templates> = LazyLock::new(|| {
         ("form_post.html", include_str!("pages/form_post.html")),
     ])
 });
+
+/// The libraries for which a page shows how to sign in with PKCE, and the code. Tests run each file.
+const SNIPPETS: [(&str, &str); 5] = [
+    (
+        "openid-client (Node.js)",
+        include_str!("pages/snippets/openid-client.mjs"),
+    ),
+    (
+        "oauth4webapi (JavaScript)",
+        include_str!("pages/snippets/oauth4webapi.mjs"),
+    ),
+    (
+        "oidc-client-ts (browser)",
+        include_str!("pages/snippets/oidc-client-ts.mjs"),
+    ),
+    (
+        "Authlib (Python)",
+        include_str!("pages/snippets/authlib.py"),
+    ),
+    (
+        "golang.org/x/oauth2 (Go)",
+        include_str!("pages/snippets/x_oauth2.go"),
+    ),
+];
 
 /// Templates whose values are escaped for HTML.
 #[derive(Debug)]
@@ -46,6 +70,9 @@ impl Templates {
 #[derive(Debug)]
 pub(crate) struct Refused<'a> {
     pub violation: &'a Violation,
+    pub hint: Option<Hint>,
+    /// The required parameters that are missing.
+    pub missing: Vec<&'static str>,
     /// The parameters of the request, without secrets.
     pub request: Vec<(String, String)>,
     /// The id of the request in the log.
@@ -66,10 +93,12 @@ pub(crate) fn refused(refused: &Refused<'_>, retry_after: Option<u64>) -> String
     );
     let values = context! {
         title, user,
-        hint => violation.to_string(),
+        what => violation.to_string(),
         developer => *violation != Violation::ExpiredSignIn,
         code => violation.label(),
-        pkce => needs_pkce,
+        hint => refused.hint.map(|hint| context! { code => hint.code(), sentence => hint.sentence() }),
+        missing => &refused.missing,
+        snippets => needs_pkce.then_some(SNIPPETS),
         request => &refused.request,
         id => refused.id.to_string(),
     };

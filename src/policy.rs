@@ -6,6 +6,7 @@
 
 pub(crate) mod authorize;
 mod decision;
+pub(crate) mod hint;
 mod namesakes;
 pub(crate) mod redeem;
 mod rule;
@@ -13,6 +14,7 @@ pub(crate) mod rules;
 pub(crate) mod violation;
 
 pub(crate) use decision::{Cleared, Decision, apply, nothing_to_judge};
+pub(crate) use hint::Hint;
 pub(crate) use namesakes::Namesake;
 pub(crate) use rule::{ClientRule, Codes, Mode, Rule};
 pub(crate) use rules::{Concern, Rules};

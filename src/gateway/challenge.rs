@@ -11,14 +11,15 @@ use http::Response;
 
 use crate::flow::PendingAuthorization;
 use crate::oauth::{CodeChallenge, CodeKind, Digest, DirectRequest, Params};
-use crate::policy::{Mode, Rule, Violation, authorize};
+use crate::policy::{Hint, Mode, Rule, Violation, authorize};
 use crate::store::{Held, Pending, Place};
 
 use super::direct;
 use super::exchange::Exchange;
 use super::issued::{self, Carries, Issuing};
 use super::received::Received;
-use super::{bind, reply, token};
+use super::subject::About;
+use super::{bind, hints, reply, token};
 use crate::http::body::Body;
 use crate::telemetry::Step;
 
@@ -46,6 +47,7 @@ struct Judged<'g> {
     rule: &'g Rule,
     violation: Option<Violation>,
     issuing: Option<Issuing<'g>>,
+    hint: Option<Hint>,
     /// Whether the upstream gets a challenge with this request.
     with_challenge: bool,
 }
@@ -61,11 +63,14 @@ async fn judged(
         None => Step::Begins,
         Some(_) => Step::Other,
     };
-    let about = direct::about(parsed, step);
-    let (rule, violation) = (judged.rule, judged.violation);
+    let (rule, violation, hint) = (judged.rule, judged.violation, judged.hint);
+    let about = About {
+        hint,
+        ..direct::about(parsed, step)
+    };
     let cleared = match exchange.decide(rule, request, violation, &about) {
         Ok(cleared) => cleared,
-        Err((_, violation)) => return reply::request_refused(&violation),
+        Err((_, violation)) => return reply::request_refused(&violation, hint),
     };
     let Some(issuing) = judged.issuing else {
         return direct::pass(exchange, cleared.into_inner()).await;
@@ -91,6 +96,7 @@ async fn judge<'g>(exchange: &Exchange<'g>, parsed: &DirectRequest<'_>) -> Judge
         rule,
         violation: Some(violation),
         issuing: None,
+        hint: None,
         with_challenge: false,
     };
     let key = parsed.auth_session.map(session::key);
@@ -120,6 +126,7 @@ async fn fresh<'g>(
     rule: &'g Rule,
 ) -> Judged<'g> {
     let verdict = authorize::judge_challenge(rule, parsed);
+    let hint = hints::of_direct_request(rule, parsed, &verdict);
     let recorded = match &verdict {
         Ok(accepted) => accepted.clone(),
         Err(_) => authorize::recorded(rule, parsed.code_challenge, parsed.code_challenge_method),
@@ -137,6 +144,7 @@ async fn fresh<'g>(
         rule,
         violation,
         issuing,
+        hint,
         with_challenge: true,
     }
 }
@@ -182,6 +190,7 @@ fn continued<'g>(
         rule,
         violation,
         issuing,
+        hint: None,
         with_challenge,
     }
 }

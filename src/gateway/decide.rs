@@ -1,7 +1,7 @@
 //! Makes a decision from a verdict and the mode of a rule, and logs it once. No other module logs decisions.
 
 use crate::oauth::{ClientId, Endpoint, redirect};
-use crate::policy::{Cleared, Decision, Rule, Violation, apply};
+use crate::policy::{Cleared, Decision, Hint, Rule, Violation, apply};
 use crate::telemetry::{self, Event, Step};
 
 use super::exchange::Exchange;
@@ -111,6 +111,7 @@ impl Exchange<'_> {
             method: about.method,
             redirect_origin: about.redirect_uri.as_deref().and_then(redirect::origin),
             codes: about.keeps_code.then_some("upstream"),
+            hint: about.hint.map(Hint::code),
             peer: peer.unwrap_or_else(|| node.as_str()),
         });
     }

@@ -10,7 +10,8 @@ use super::direct;
 use super::exchange::Exchange;
 use super::issued::{self, Carries};
 use super::received::Received;
-use super::{reply, token};
+use super::subject::About;
+use super::{hints, reply, token};
 use crate::http::body::Body;
 use crate::telemetry::Step;
 
@@ -41,6 +42,7 @@ async fn judged(
 ) -> Response<Body> {
     let rule = exchange.rule_of_identity(parsed.client.as_ref());
     let verdict = authorize::judge_device(rule, parsed);
+    let hint = hints::of_direct_request(rule, parsed, &verdict);
     let recorded = match &verdict {
         Ok(accepted) => accepted.clone(),
         Err(_) => authorize::recorded(rule, parsed.code_challenge, parsed.code_challenge_method),
@@ -54,14 +56,13 @@ async fn judged(
         }
         Some(_) | None => Err(()),
     };
-    let cleared = match exchange.decide(
-        rule,
-        request,
-        violation,
-        &direct::about(parsed, Step::Begins),
-    ) {
+    let about = About {
+        hint,
+        ..direct::about(parsed, Step::Begins)
+    };
+    let cleared = match exchange.decide(rule, request, violation, &about) {
         Ok(cleared) => cleared,
-        Err((_, violation)) => return reply::request_refused(&violation),
+        Err((_, violation)) => return reply::request_refused(&violation, hint),
     };
     let Ok(issuing) = issuing else {
         return direct::pass(exchange, cleared.into_inner()).await;

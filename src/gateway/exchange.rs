@@ -290,7 +290,9 @@ impl<'g> Exchange<'g> {
     ) -> Response<Body> {
         let refused = Refused {
             violation,
+            hint: None,
             id: self.id,
+            missing: Vec::new(),
             request: Vec::new(),
         };
         reply::page(status, &refused, accept)

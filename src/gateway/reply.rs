@@ -9,7 +9,8 @@ use sha2::{Digest as _, Sha256};
 use crate::oauth::error::{AuthorizationError, description};
 use crate::oauth::{ErrorCode, RegisteredRedirectUri, ResponseMode};
 use crate::pages::{self, Refused};
-use crate::policy::{NoRoom, Violation};
+use crate::policy::hint::told;
+use crate::policy::{Hint, NoRoom, Violation};
 use crate::store::{Limit, StoreError};
 
 use crate::http::body::Body;
@@ -107,16 +108,26 @@ pub(crate) fn unavailable_for(violation: &Violation) -> Option<(StatusCode, u64)
 
 /// The refusal of a token request. The default status is 400.
 pub(crate) fn token_refused(violation: &Violation, status: Option<StatusCode>) -> Response<Body> {
-    refused(violation, violation.error_at_token(), status)
+    refused(violation, None, violation.error_at_token(), status)
+}
+
+/// The refusal of a redemption. `hint` must be made from the request alone.
+pub(crate) fn redemption_refused(violation: &Violation, hint: Option<Hint>) -> Response<Body> {
+    refused(violation, hint, violation.error_at_token(), None)
 }
 
 /// The refusal of a device authorization request (RFC 8628 section 3.2): its challenge is an error of the request, not of a grant.
-pub(crate) fn request_refused(violation: &Violation) -> Response<Body> {
-    refused(violation, violation.error(), None)
+pub(crate) fn request_refused(violation: &Violation, hint: Option<Hint>) -> Response<Body> {
+    refused(violation, hint, violation.error(), None)
 }
 
-fn refused(violation: &Violation, error: ErrorCode, status: Option<StatusCode>) -> Response<Body> {
-    let text = violation.to_string();
+fn refused(
+    violation: &Violation,
+    hint: Option<Hint>,
+    error: ErrorCode,
+    status: Option<StatusCode>,
+) -> Response<Body> {
+    let text = told(violation, hint);
     match unavailable_for(violation) {
         Some((status, seconds)) => later(oauth_json(status, error, &text), seconds),
         None => oauth_json(status.unwrap_or(StatusCode::BAD_REQUEST), error, &text),
@@ -191,12 +202,15 @@ pub(crate) fn page(
     let status = unavailable.map_or(status, |(status, _)| status);
     let retry_after = unavailable.map(|(_, seconds)| seconds);
     let response = if prefers_json(accept) {
-        let body = serde_json::json!({
+        let mut body = serde_json::json!({
             "error": violation.error().as_str(),
-            "error_description": description(&violation.to_string()),
+            "error_description": description(&told(violation, refused.hint)),
             "violation": violation.label(),
             "request_id": refused.id.to_string(),
         });
+        if let (Some(hint), Some(members)) = (refused.hint, body.as_object_mut()) {
+            members.insert("hint".to_owned(), hint.code().into());
+        }
         response(status, "application/json", body.to_string())
     } else {
         html(status, None, pages::refused(refused, retry_after))
@@ -292,7 +306,9 @@ mod tests {
         let violation = Violation::MissingChallenge;
         let refused = Refused {
             violation: &violation,
+            hint: None,
             id: RequestId(7),
+            missing: Vec::new(),
             request,
         };
         let accept = HeaderValue::from_static(accept);

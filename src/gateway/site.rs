@@ -1,5 +1,6 @@
 //! One upstream in the gateway: its configuration ([`Site`]), and the state that outlives a configuration ([`SiteState`]).
 
+mod challenges;
 pub(super) mod state;
 
 use std::sync::Arc;

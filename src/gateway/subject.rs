@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 
 use crate::oauth::{ClientId, CodeChallenge, CodeChallengeMethod};
+use crate::policy::Hint;
 use crate::telemetry::Step;
 
 /// The client, redirect URI and challenge method of a request.
@@ -16,6 +17,8 @@ pub(super) struct About<'f> {
     /// Whether the client gets the upstream's own code although its rule has handles.
     pub(super) keeps_code: bool,
     pub(super) step: Step,
+    /// What the developer of the client has probably done wrong.
+    pub(super) hint: Option<Hint>,
 }
 
 impl About<'_> {

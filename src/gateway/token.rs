@@ -12,7 +12,7 @@ use crate::flow::{Candidate, OwnVerifier, Purpose};
 use crate::oauth::params::{Pair, Params, append_pair};
 use crate::oauth::token;
 use crate::oauth::{Ambiguous, ClientIdentity, CodeKind, Edit, Redemption, TokenRequest};
-use crate::policy::{Rule, Violation, redeem};
+use crate::policy::{Hint, Rule, Violation, redeem};
 use crate::store::Claim;
 use crate::suspicion::Look;
 use crate::upstream::UpstreamError;
@@ -331,7 +331,9 @@ async fn redeem(
         Err((_, violation)) => {
             let rule = exchange.rule_of_identity(redemption.client.as_ref());
             let told = redeem::told(rule, redemption, violation);
-            return reply::token_refused(&told, None);
+            // A hint of the verifier alone, whatever the code is.
+            let hint = redemption.code_verifier.and_then(Hint::of_verifier);
+            return reply::redemption_refused(&told, hint);
         }
     };
     let cleared = cleared.with(|request| {

@@ -16,6 +16,15 @@ pub(crate) const MIN_LENGTH: usize = 43;
 /// Maximum length of a verifier, in characters (RFC 7636 section 4.1).
 pub(crate) const MAX_LENGTH: usize = 128;
 
+/// The verifier and the challenge of RFC 7636 appendix B, which clients must not use: they are public.
+pub(crate) const EXAMPLE_VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const EXAMPLE_CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+/// The same challenge, decoded.
+const EXAMPLE_HASH: [u8; 32] = [
+    0x13, 0xd3, 0x1e, 0x96, 0x1a, 0x1a, 0xd8, 0xec, 0x2f, 0x16, 0xb1, 0x0c, 0x4c, 0x98, 0x2e, 0x08,
+    0x76, 0xa8, 0x78, 0xad, 0x6d, 0xf1, 0x44, 0x56, 0x6e, 0xe1, 0x89, 0x4a, 0xcb, 0x70, 0xf9, 0xc3,
+];
+
 /// `code_challenge_method` (RFC 7636 section 4.3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum CodeChallengeMethod {
@@ -162,6 +171,21 @@ impl CodeChallenge {
         }
     }
 
+    /// Whether it is the one of RFC 7636 appendix B.
+    pub(crate) fn is_example(&self) -> bool {
+        match self {
+            Self::S256(hash) => *hash == EXAMPLE_HASH,
+            Self::Plain(text) => [EXAMPLE_VERIFIER, EXAMPLE_CHALLENGE].contains(&&**text),
+            Self::Useless(_) => false,
+        }
+    }
+
+    /// Whether the verifier is the challenge itself, as the client sent it. Compares in constant time.
+    pub(crate) fn is_spelt_as(&self, verifier: &CodeVerifier) -> bool {
+        let (sent, verifier) = (self.encoded(), verifier.0.as_bytes());
+        sent.as_bytes().ct_eq(verifier).into()
+    }
+
     /// Compares in constant time (RFC 7636 section 4.6).
     #[must_use]
     pub fn is_met_by(&self, verifier: &CodeVerifier) -> bool {
@@ -205,6 +229,11 @@ impl CodeVerifier {
             Err(MalformedVerifier::Alphabet)
         }
     }
+
+    /// Its challenge under S256.
+    pub(crate) fn challenge(&self) -> CodeChallenge {
+        CodeChallenge::S256(Sha256::digest(self.0.as_bytes()).into())
+    }
 }
 
 impl fmt::Debug for CodeVerifier {
@@ -222,8 +251,8 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const VERIFIER: &str = "dBjftJeZ4CVP-mB92K27uhbUJU1p1r_wW1gFWFOEjXk";
-    const CHALLENGE: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
+    const VERIFIER: &str = EXAMPLE_VERIFIER;
+    const CHALLENGE: &str = EXAMPLE_CHALLENGE;
 
     fn s256(challenge: &str) -> Result<CodeChallenge, MalformedChallenge> {
         CodeChallenge::parse(CodeChallengeMethod::S256, challenge)
@@ -239,6 +268,22 @@ mod tests {
             !challenge.is_met_by(&itself),
             "S256 must not be taken for plain"
         );
+    }
+
+    #[test]
+    fn the_vector_of_rfc_7636_appendix_b_is_known_in_every_form() {
+        let plain = |text| CodeChallenge::parse(CodeChallengeMethod::Plain, text).unwrap();
+        let verifier = CodeVerifier::parse(VERIFIER, MAX_LENGTH).unwrap();
+        for example in [
+            s256(CHALLENGE).unwrap(),
+            verifier.challenge(),
+            plain(VERIFIER),
+            plain(CHALLENGE),
+        ] {
+            assert!(example.is_example());
+        }
+        let other = CodeVerifier::parse(&VERIFIER.replace('d', "e"), MAX_LENGTH).unwrap();
+        assert!(!other.challenge().is_example() && !plain(&"a".repeat(43)).is_example());
     }
 
     #[test]

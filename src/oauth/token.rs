@@ -50,7 +50,7 @@ pub struct Redemption<'a> {
 pub struct UncheckedVerifier<'a>(&'a str);
 
 impl<'a> UncheckedVerifier<'a> {
-    /// For parsing it as a [`super::CodeVerifier`] only.
+    /// For parsing it as a [`super::CodeVerifier`], and for a keyed hash of it.
     pub const fn expose(self) -> &'a str {
         self.0
     }

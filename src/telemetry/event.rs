@@ -87,6 +87,9 @@ pub(crate) enum Event<'a> {
         /// `upstream`, if the client gets the upstream's own code although its rule has handles: the response hashes the code.
         #[serde(skip_serializing_if = "Option::is_none")]
         codes: Option<&'static str>,
+        /// The code of a [`crate::policy::Hint`].
+        #[serde(skip_serializing_if = "Option::is_none")]
+        hint: Option<&'static str>,
         /// The address of the client; behind a trusted proxy, the forwarded one.
         peer: &'a str,
     },

@@ -180,6 +180,7 @@ mod tests {
                 method: None,
                 redirect_origin: None,
                 codes: None,
+                hint: None,
                 peer: "192.0.2.1",
             });
         }

@@ -15,7 +15,7 @@ from authlib.integrations.requests_client import OAuth2Session  # noqa: E402
 USER_AGENT = os.path.join(os.path.dirname(os.path.abspath(__file__)), "user-agent.mjs")
 
 
-def main():
+def main(flow):
     options = arguments()
     outcome = {"client": "Authlib", "ok": False}
     try:
@@ -66,4 +66,4 @@ def authorize(url, redirect_uri):
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(flow))

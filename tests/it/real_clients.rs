@@ -1,5 +1,7 @@
 //! Published client libraries against the gate. Each reports its result in one line of JSON.
 
+mod snippets;
+
 use serde_json::Value;
 
 use crate::support::fixture::free_port;

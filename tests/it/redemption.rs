@@ -16,6 +16,7 @@ mod first_party;
 mod foretold;
 mod grants;
 mod headless;
+mod hints;
 mod json_codes;
 mod long_states;
 mod media_types;

@@ -32,7 +32,7 @@ pub(super) async fn fresh(
     submission: &Submission<'_>,
     part: Part,
 ) -> Response<Body> {
-    let fresh = match Fresh::read(exchange, submission, part) {
+    let mut fresh = match Fresh::read(exchange, submission, part) {
         Ok(fresh) => fresh,
         Err(doubt) => return doubtful(exchange, request, doubt).await,
     };
@@ -50,6 +50,7 @@ pub(super) async fn fresh(
     };
     let judged = fresh.judge();
     let pending = fresh.pending(&judged, tie.digest);
+    fresh.take_hint(exchange, &judged, &pending);
     // With handles, too: the sign-in may have begun before handles were configured, or before its client's exception ended.
     let may_correlate = !fresh.uses_handles() || exchange.rules().any_upstream_codes();
     let correlated = may_correlate.then(|| Correlated::of(&pending));

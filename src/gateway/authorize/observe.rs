@@ -91,9 +91,10 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Digest
             pushed::watch(exchange, &fresh).await;
             None
         }
-        Ok(fresh) => {
+        Ok(mut fresh) => {
             let judged = fresh.judge();
             let pending = fresh.pending(&judged, None);
+            fresh.take_hint(exchange, &judged, &pending);
             let correlated = Correlated::of(&pending);
             let goes_on = correlated.goes_on(exchange, &request.method, &fresh).await;
             if goes_on.is_some() {

@@ -6,12 +6,13 @@ use std::sync::Arc;
 use crate::flow::submission::{Doubt, Part};
 use crate::flow::{Application, PendingAuthorization, Submission};
 use crate::gateway::exchange::Exchange;
+use crate::gateway::hints;
 use crate::gateway::subject::About;
 use crate::oauth::{
     AuthorizationRequest, ClientId, ClientIdentity, CodeChallenge, CodeChallengeMethod, Digest,
     RedirectUri, ResponseType, request_object,
 };
-use crate::policy::{Rule, Violation, authorize};
+use crate::policy::{Hint, Rule, Violation, authorize};
 use crate::telemetry::Step;
 
 /// A fresh request and the rule that judges it.
@@ -22,6 +23,8 @@ pub(super) struct Fresh<'s> {
     pub(super) parsed: AuthorizationRequest<'s>,
     pub(super) client: Option<ClientId>,
     pub(super) rule: &'s Rule,
+    /// The hint for the log, once the request is judged.
+    pub(super) hint: Option<Hint>,
 }
 
 impl<'s> Fresh<'s> {
@@ -45,6 +48,7 @@ impl<'s> Fresh<'s> {
             parsed,
             client,
             rule,
+            hint: None,
         })
     }
 
@@ -59,6 +63,7 @@ impl<'s> Fresh<'s> {
             method: self.method(),
             keeps_code: self.rule.uses_handles() && !self.uses_handles(),
             step: Step::Begins,
+            hint: self.hint,
         }
     }
 
@@ -113,6 +118,25 @@ impl<'s> Fresh<'s> {
             state: self.submission.client_state(self.part),
             browser,
         }
+    }
+
+    /// Looks for a hint, once for each request.
+    pub(super) fn take_hint(
+        &mut self,
+        exchange: &Exchange<'_>,
+        judged: &Result<Option<CodeChallenge>, Violation>,
+        record: &PendingAuthorization,
+    ) {
+        self.hint = hints::of_sign_in(exchange, self.rule, &self.parsed, judged, record);
+    }
+
+    /// The hint on a violation, for the client.
+    pub(super) fn hint_on(&self, violation: &Violation) -> Option<Hint> {
+        let (challenge, method) = (
+            self.parsed.code_challenge,
+            self.parsed.code_challenge_method,
+        );
+        Hint::of_violation(violation, challenge, method)
     }
 
     /// Remembers the client's name and its redirect URI.

@@ -91,7 +91,7 @@ async fn judged(
     // The client may name itself only where it authenticates.
     let client = identity.map(|identity| identity.id().clone());
     let named = client.as_ref().map(ClientId::as_str).or(parsed.client_id);
-    let fresh = Fresh {
+    let mut fresh = Fresh {
         submission,
         part: Part::Form,
         parsed: AuthorizationRequest {
@@ -100,6 +100,7 @@ async fn judged(
         },
         client: client.clone(),
         rule: exchange.rule_of_identity(identity),
+        hint: None,
     };
     let judged = if fresh.parsed.request_uri.is_some() {
         let text =
@@ -109,6 +110,7 @@ async fn judged(
         fresh.judge()
     };
     let pending = fresh.pending(&judged, None);
+    fresh.take_hint(exchange, &judged, &pending);
     let violation = judged.err();
     if !fresh.rule.may_change_requests() {
         let correlated = Correlated::of(&pending);
@@ -118,12 +120,12 @@ async fn judged(
             .await;
         return match decided {
             Ok(cleared) => forward(exchange, cleared, &fresh, key, pending.clone()).await,
-            Err((_, violation)) => reply::request_refused(&violation),
+            Err((_, violation)) => refused(&fresh, &violation),
         };
     }
     let cleared = match exchange.decide(fresh.rule, request, violation, &fresh.about()) {
         Ok(cleared) => cleared,
-        Err((_, violation)) => return reply::request_refused(&violation),
+        Err((_, violation)) => return refused(&fresh, &violation),
     };
     fresh.note(exchange);
     let own = match exchange.own_verifier(fresh.rule) {
@@ -156,7 +158,11 @@ fn unavailable(
     violation: &Violation,
 ) -> Response<Body> {
     exchange.refuse(violation, &fresh.about());
-    reply::request_refused(violation)
+    reply::request_refused(violation, None)
+}
+
+fn refused(fresh: &Fresh<'_>, violation: &Violation) -> Response<Body> {
+    reply::request_refused(violation, fresh.hint_on(violation))
 }
 
 /// Forwards the request, and binds the `request_uri` of the answer.

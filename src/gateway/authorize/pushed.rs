@@ -98,6 +98,7 @@ fn about<'f>(fresh: &'f Fresh<'_>, claim: &Claim) -> About<'f> {
         method: challenge.map(CodeChallenge::method),
         keeps_code: false,
         step: Step::Other,
+        hint: None,
     }
 }
 

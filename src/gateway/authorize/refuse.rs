@@ -7,9 +7,10 @@ use crate::flow::Submission;
 use crate::flow::submission::Part;
 use crate::oauth::authorize::is_own_parameter;
 use crate::oauth::error::AuthorizationError;
-use crate::oauth::{RedirectUri, ResponseMode};
+use crate::oauth::{AuthorizationRequest, RedirectUri, ResponseMode};
 use crate::pages::Refused;
-use crate::policy::Violation;
+use crate::policy::hint::told;
+use crate::policy::{Rule, Violation};
 use crate::store::StoreError;
 
 use super::form::is_json;
@@ -71,10 +72,21 @@ pub(super) async fn refuse(
     if reply::unavailable_for(violation).is_some() {
         return exchange.page(StatusCode::SERVICE_UNAVAILABLE, violation, accept);
     }
+    let hint = fresh.hint_on(violation);
+    let page = |accept| {
+        let refused = Refused {
+            violation,
+            hint,
+            id: exchange.id,
+            missing: missing(fresh.rule, &fresh.parsed),
+            request: redacted(fresh.submission, fresh.part),
+        };
+        reply::page(StatusCode::BAD_REQUEST, &refused, accept)
+    };
     if is_json(exchange, request) {
         // The script that sent it reads the error.
         let json = HeaderValue::from_static("application/json");
-        return exchange.page(StatusCode::BAD_REQUEST, violation, Some(&json));
+        return page(Some(&json));
     }
     let mode = match fresh.parsed.response_mode {
         // `None` for a signed mode: the gate does not have the server's key.
@@ -90,22 +102,32 @@ pub(super) async fn refuse(
         None => None,
     };
     let (Some(to), Some(mode)) = (to, mode) else {
-        let refused = Refused {
-            violation,
-            id: exchange.id,
-            request: redacted(fresh.submission, fresh.part),
-        };
-        return reply::page(StatusCode::BAD_REQUEST, &refused, accept);
+        return page(accept);
     };
     let state = fresh.submission.client_state(fresh.part);
     let issuer = exchange.site.response_issuer();
     let error = AuthorizationError {
         error: violation.error(),
-        description: &violation.to_string(),
+        description: &told(violation, hint),
         state: state.as_str(),
         issuer: issuer.as_deref(),
     };
     reply::authorization_error(&error, &to, mode)
+}
+
+/// The required parameters that the request lacks, for the page.
+fn missing(rule: &Rule, parsed: &AuthorizationRequest<'_>) -> Vec<&'static str> {
+    let (challenge, method) = (parsed.code_challenge, parsed.code_challenge_method);
+    let with_pkce = rule.challenge_required || challenge.is_some() || method.is_some();
+    let has_method = method.is_some() || rule.assume_method.is_some();
+    let required = [
+        ("client_id", parsed.client_id.is_some()),
+        ("response_type", parsed.response_type.is_some()),
+        ("code_challenge", challenge.is_some() || !with_pkce),
+        ("code_challenge_method", has_method || !with_pkce),
+    ];
+    let absent = required.into_iter().filter(|(_, is_there)| !is_there);
+    absent.map(|(name, _)| name).collect()
 }
 
 /// The parameters of the request for the page. Of values that may be secret only the length is shown.

@@ -14,6 +14,8 @@ use crate::policy::Rule;
 use crate::server::in_flight::InFlight;
 use crate::telemetry;
 
+use super::challenges::Challenges;
+
 /// The most entries of each map.
 const MAX_CLIENTS: usize = 10_000;
 /// The most redirect URIs that are learned for a client. Beyond that, errors are shown on a page instead.
@@ -32,6 +34,8 @@ pub(crate) struct SiteState {
     names: DashMap<Digest, ClientId>,
     /// Codes whose sign-in is uncertain, because observed clients get no cookie that would distinguish their sign-ins.
     uncertain: DashMap<Digest, ()>,
+    /// The challenges of recent sign-ins, for hints.
+    pub challenges: Challenges,
     issuer: Mutex<Issuer>,
     /// Whether the log says that clients refuse the issuer.
     is_issuer_told: AtomicBool,
@@ -54,6 +58,7 @@ impl SiteState {
             loopback: DashMap::new(),
             names: DashMap::new(),
             uncertain: DashMap::new(),
+            challenges: Challenges::default(),
             issuer: Mutex::default(),
             is_issuer_told: AtomicBool::new(false),
             is_store_lost: AtomicBool::new(false),

@@ -2,12 +2,13 @@
 
 use std::borrow::Cow;
 
-use crate::flow::{Key, Purpose};
+use crate::flow::{BoundCode, Key, Purpose};
 use crate::gateway::exchange::Exchange;
+use crate::gateway::hints;
 use crate::gateway::subject::About;
 use crate::oauth::{CodeChallenge, CodeChallengeMethod, CodeKind, Digest, Redemption};
 use crate::policy::redeem::{self, Found};
-use crate::policy::{Rule, Violation};
+use crate::policy::{Hint, Rule, Violation};
 use crate::store::{Claim, Redeemed};
 use crate::telemetry::Step;
 
@@ -20,6 +21,8 @@ pub(super) struct Judged<'g> {
     owner: Option<Digest>,
     /// The challenge method of its sign-in.
     method: Option<CodeChallengeMethod>,
+    /// The hint for the log.
+    hint: Option<Hint>,
 }
 
 impl Judged<'_> {
@@ -46,6 +49,7 @@ impl Judged<'_> {
                     Step::Redeems
                 }
             },
+            hint: self.hint,
         }
     }
 }
@@ -73,7 +77,8 @@ pub(super) async fn judge<'g>(
         let rule = of(Some(bound.application.client));
         let violation = redeem::judge(rule, redemption, Found::Live(bound)).err();
         let method = bound.challenge().map(CodeChallenge::method);
-        judged = Some((rule, violation.clone(), method));
+        let hint = hints::of_redemption(exchange, rule, redemption, bound, violation.as_ref());
+        judged = Some((rule, violation.clone(), method, hint));
         redeem::presented(rule.mode, bound, violation)
     });
     let without_claim = |rule: &'g Rule, violation: Option<Violation>, owner| Judged {
@@ -82,23 +87,32 @@ pub(super) async fn judge<'g>(
         claim: None,
         owner,
         method: None,
+        hint: None,
     };
     let dead = |gone, owner| {
         let rule = of(owner);
-        let judged = redeem::judge(rule, redemption, Found::Gone(gone));
-        without_claim(rule, judged.err(), owner)
+        let violation = redeem::judge(rule, redemption, Found::Gone(gone)).err();
+        let hint = BoundCode::decoy().and_then(|decoy| {
+            hints::of_redemption(exchange, rule, redemption, decoy, violation.as_ref())
+        });
+        Judged {
+            hint,
+            ..without_claim(rule, violation, owner)
+        }
     };
     match (redeemed.await, judged) {
-        (Ok(Redeemed::Claimed(claim)), Some((rule, violation, method))) => {
+        (Ok(Redeemed::Claimed(claim)), Some((rule, violation, method, hint))) => {
             let owner = Some(claim.bound().application.client);
             Judged {
                 claim: Some(claim),
                 method,
+                hint,
                 ..without_claim(rule, violation, owner)
             }
         }
-        (Ok(Redeemed::Mismatch(owner)), Some((rule, violation, method))) => Judged {
+        (Ok(Redeemed::Mismatch(owner)), Some((rule, violation, method, hint))) => Judged {
             method,
+            hint,
             ..without_claim(rule, violation, Some(owner))
         },
         (Ok(Redeemed::AlreadyRedeemed(owner)), _) => dead(Violation::ReplayedCode, Some(owner)),

@@ -203,6 +203,7 @@ fn decision(telemetry: &Telemetry, client: Option<&str>, violation: Option<&Viol
         method: None,
         redirect_origin: violation.map(|_| "https://app.example"),
         codes: None,
+        hint: None,
         peer: "192.0.2.1",
     };
     let log = telemetry.log().unwrap();
@@ -368,6 +369,7 @@ fn full_decision(upstream: &Upstream) -> Event<'_> {
         method: Some(CodeChallengeMethod::S256),
         redirect_origin: Some("https://app.example"),
         codes: Some("upstream"),
+        hint: Some("missing_method"),
         peer: "192.0.2.1",
     }
 }

@@ -48,6 +48,7 @@ impl Flood {
             method: None,
             redirect_origin: None,
             codes: None,
+            hint: None,
             peer: "192.0.2.1",
         }
     }

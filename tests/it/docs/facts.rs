@@ -47,6 +47,42 @@ fn the_manual_explains_every_violation() {
     }
 }
 
+/// The codes of hints, from the function that defines them: of each pair of texts the first.
+fn hints() -> BTreeSet<String> {
+    let source = read("src/policy/hint.rs");
+    let names = source
+        .split("fn names(")
+        .nth(1)
+        .and_then(|rest| rest.split("\n    }\n").next())
+        .expect("codes are made in one function");
+    let codes = names.split('"').skip(1).step_by(4);
+    codes.map(str::to_owned).collect()
+}
+
+#[test]
+fn the_manual_explains_every_hint() {
+    let page = read("docs/src/hints.md");
+    assert_eq!(rows(&page), hints());
+    let titles = page.lines().filter_map(|line| line.strip_prefix("## `"));
+    let titles: Vec<&str> = titles.filter_map(|title| title.strip_suffix('`')).collect();
+    let explained: BTreeSet<String> = titles.iter().map(|&title| title.to_owned()).collect();
+    assert_eq!(explained, hints());
+    assert_eq!(titles.len(), explained.len(), "each is explained once");
+    for title in titles {
+        // The refusal page names this anchor.
+        assert!(headings(&page).any(|anchor| anchor == title), "{title}");
+        let section = section(&page, &format!("## `{title}`"));
+        for part in [
+            "**What the gate saw.** ",
+            "**Why it fails.** ",
+            "**What to change.** ",
+            "**Specification.** ",
+        ] {
+            assert_eq!(section.matches(part).count(), 1, "{title}: {part}");
+        }
+    }
+}
+
 /// The keys of the reference file. Commented examples, such as `[[upstream.client]]`, are included.
 fn keys() -> BTreeSet<String> {
     let shown = |rest: &str| {

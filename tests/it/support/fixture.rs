@@ -15,10 +15,11 @@ pub(crate) const HINT: &str = "run tests/run, which installs what the tests need
 const DOORKEEPER: &str = "/usr/share/ruby-doorkeeper";
 
 /// The programs that drive Chromium.
-const BROWSER: [&str; 3] = [
+const BROWSER: [&str; 4] = [
     "browser/scenarios.mjs",
     "browser/home_assistant.mjs",
     "clients/oidc-client-ts.mjs",
+    "clients/snippets/oidc-client-ts.mjs",
 ];
 
 /// A program in JavaScript, Python, Ruby or Go, by the path of its source below `tests/`.

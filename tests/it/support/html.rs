@@ -143,7 +143,8 @@ fn value(text: &str) -> (&str, &str) {
     text.split_at(text.find(char::is_whitespace).unwrap_or(text.len()))
 }
 
-fn unescaped(text: &str) -> String {
+/// The text that this HTML shows.
+pub(crate) fn unescaped(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     while let Some((before, reference)) = rest.split_once('&') {
