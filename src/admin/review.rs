@@ -110,10 +110,20 @@ fn client(site: &Site, name: &Name, row: &Row, now: u64) -> Reviewed {
                 .map(|(code, number)| (code.to_string(), *number))
                 .collect(),
         },
+        hints: hints(row),
         sign_ins: window.sign_ins(),
         failed: window.refused,
         failing: window.failing(),
     }
+}
+
+fn hints(row: &Row) -> Vec<String> {
+    let mut hints: Vec<_> = row.hints.iter().collect();
+    hints.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
+    hints
+        .into_iter()
+        .map(|(code, _)| code.to_string())
+        .collect()
 }
 
 fn exception(client: &ClientRule, today: u64) -> Exception {

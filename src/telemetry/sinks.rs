@@ -38,6 +38,7 @@ fn tally(event: &Event<'_>) {
         client,
         method,
         redirect_origin,
+        hint,
         ..
     } = event
     {
@@ -48,6 +49,7 @@ fn tally(event: &Event<'_>) {
             client: *client,
             method: *method,
             redirect_origin: *redirect_origin,
+            hint: *hint,
         };
         upstream.tally().count(&told, clock::wall());
     }

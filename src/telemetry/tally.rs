@@ -64,6 +64,8 @@ pub(super) struct Told<'e> {
     pub(super) client: Option<&'e str>,
     pub(super) method: Option<CodeChallengeMethod>,
     pub(super) redirect_origin: Option<&'e str>,
+    /// Its code.
+    pub(super) hint: Option<&'static str>,
 }
 
 /// The counts of one upstream.
@@ -100,6 +102,9 @@ impl Tally {
         let name = told.client.unwrap_or(NO_CLIENT);
         let mut row = self.row(name, told.redirect_origin, told.step);
         row.add(count, told.decided, told.violation, now);
+        if let Some(hint) = told.hint {
+            row.note(hint);
+        }
     }
 
     /// The row of a client. A request that neither begins nor ends a sign-in makes none: anyone could send such requests with any name.

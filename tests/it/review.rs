@@ -83,6 +83,12 @@ fn the_review_counts_what_each_client_sent_and_says_who_would_break() {
         assert_eq!(counted, challenges, "{client:#}");
         assert_eq!(client["redemption"]["verified"], verified, "{client:#}");
         assert_eq!(client["mode"], "report");
+        let hints = client["hints"].as_array().unwrap();
+        assert_eq!(
+            hints.contains(&"hex_challenge".into()),
+            id == "hex",
+            "{client:#}"
+        );
     }
     let headline = &review["headline"];
     assert_eq!(headline["would_break"], 4, "{headline:#}");

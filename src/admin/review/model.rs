@@ -91,6 +91,8 @@ pub(crate) struct Reviewed {
     pub(crate) redirect_origin: Option<String>,
     pub(crate) authorization: Authorization,
     pub(crate) redemption: Redemption,
+    /// The hints that fit to its requests, the most frequent first.
+    pub(crate) hints: Vec<String>,
     /// In the last seven days.
     pub(crate) sign_ins: u32,
     pub(crate) failed: u32,

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::names::name;
+use super::names::{name, why};
 use crate::admin::review::Review;
 
 /// Writing to a string cannot fail.
@@ -45,7 +45,7 @@ pub(super) fn markdown(review: &Review) -> String {
                 client.verdict,
                 client.sign_ins,
                 client.failing,
-                escaped(&client.why),
+                escaped(&why(client)),
                 escaped(owner.unwrap_or_default())
             );
         }

@@ -26,3 +26,12 @@ pub(super) fn plain(name: &str) -> String {
         shown
     }
 }
+
+/// Why the row has its verdict, with the hints for its owner.
+pub(super) fn why(client: &Reviewed) -> String {
+    if client.hints.is_empty() {
+        client.why.clone()
+    } else {
+        format!("{}; hints: {}", client.why, client.hints.join(", "))
+    }
+}

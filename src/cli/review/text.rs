@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::names::name;
+use super::names::{name, why};
 use crate::admin::review::Review;
 
 /// Writing to a string cannot fail.
@@ -29,7 +29,7 @@ pub(super) fn text(review: &Review) -> String {
                 name(client),
                 client.sign_ins,
                 client.failing,
-                client.why
+                why(client)
             );
         }
         out.push('\n');

@@ -127,6 +127,9 @@ pub(crate) struct Row {
     pub(crate) days: VecDeque<Day>,
     /// All decisions with a violation, by its code.
     pub(crate) violations: BTreeMap<Box<str>, u32>,
+    /// How often each hint was given, by its code.
+    #[serde(default)]
+    pub(crate) hints: BTreeMap<Box<str>, u32>,
 }
 
 impl Row {
@@ -156,11 +159,7 @@ impl Row {
         match violation {
             None => self.last_good = self.last_good.max(now),
             Some(violation) => {
-                let label = violation.label();
-                match self.violations.get_mut(label) {
-                    Some(number) => *number = number.saturating_add(1),
-                    None => drop(self.violations.insert(label.into(), 1)),
-                }
+                one_more(&mut self.violations, violation.label());
                 if ends_sign_in(count, violation) {
                     self.last_bad = self.last_bad.max(now);
                     match decided {
@@ -171,6 +170,11 @@ impl Row {
             }
         }
         self.add_on(now / DAY, &numbers);
+    }
+
+    /// Counts a hint.
+    pub(super) fn note(&mut self, hint: &'static str) {
+        one_more(&mut self.hints, hint);
     }
 
     /// Adds to the numbers of a day. Only the last days are kept, by the newest one that was seen.
@@ -219,10 +223,22 @@ impl Row {
         for day in &other.days {
             self.add_on(day.day, &day.numbers);
         }
-        for (violation, number) in &other.violations {
-            let own = self.violations.entry(violation.clone()).or_default();
-            *own = own.saturating_add(*number);
+        for (own, more) in [
+            (&mut self.violations, &other.violations),
+            (&mut self.hints, &other.hints),
+        ] {
+            for (code, number) in more {
+                let own = own.entry(code.clone()).or_default();
+                *own = own.saturating_add(*number);
+            }
         }
+    }
+}
+
+fn one_more(numbers: &mut BTreeMap<Box<str>, u32>, code: &'static str) {
+    match numbers.get_mut(code) {
+        Some(number) => *number = number.saturating_add(1),
+        None => drop(numbers.insert(code.into(), 1)),
     }
 }
 

@@ -34,6 +34,7 @@ impl Scene {
             client: Some(client),
             method: has_challenge.then_some(CodeChallengeMethod::S256),
             redirect_origin: Some(origin),
+            hint: None,
         };
         self.0.count(&told, now);
     }
