@@ -5,7 +5,9 @@ mod against;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
+mod fetch;
 mod healthcheck;
+mod init;
 mod keygen;
 mod options;
 mod remote;
@@ -34,6 +36,8 @@ enum Command {
     Run(ConfigFile),
     /// Check a configuration, and show which rules apply to each client
     Check(Check),
+    /// Write a first configuration, from what a server says about itself
+    Init(init::Options),
     /// Describe all configuration keys: as a JSON schema for editors, a commented file, or a page of the manual
     Schema(schema::Options),
     /// Try the gate: a server without PKCE, the gate in front of it, and a page to attack both
@@ -77,6 +81,7 @@ fn execute(command: &Command) -> ExitCode {
     match command {
         Command::Run(file) => run::execute(file),
         Command::Check(options) => check::execute(options),
+        Command::Init(options) => init::execute(options),
         Command::Schema(options) => schema::execute(options),
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::execute(options),

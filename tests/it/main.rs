@@ -11,6 +11,7 @@ mod deploy;
 mod differential;
 mod docs;
 mod fault_proxy;
+mod init;
 mod lifecycle;
 mod limits;
 mod metadata;
