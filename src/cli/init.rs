@@ -3,9 +3,7 @@
 mod discover;
 mod file;
 mod guess;
-mod learned;
 mod place;
-mod shown;
 
 use std::fs::OpenOptions;
 use std::io::{self, Write as _};
@@ -18,14 +16,14 @@ use clap::Args;
 use url::Url;
 
 use super::fetch::Fetch;
+use super::learned::{KINDS, Learned, Source};
+use super::shown::shown;
 use super::terminal::{START, complain};
 use crate::clock;
 use crate::config::{self, accepts};
 use discover::discover;
 use file::Plan;
-use learned::{KINDS, Learned, Source};
 use place::Place;
-use shown::shown;
 
 /// Maximum time for all requests to the server.
 const BUDGET: Duration = Duration::from_mins(2);

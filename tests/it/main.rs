@@ -10,6 +10,7 @@ mod demo;
 mod deploy;
 mod differential;
 mod docs;
+mod doctor;
 mod fault_proxy;
 mod init;
 mod lifecycle;

@@ -6,9 +6,9 @@ use rand::rngs::SysRng;
 use url::Url;
 
 use super::guess::{self, AUTHORIZATION, Hit, Sign, TOKEN};
-use super::learned::{Document, Learned, Refusal, Source, learn, places};
-use super::shown::shown;
 use crate::cli::fetch::{Answer, Ask, Failed, Fetch};
+use crate::cli::learned::{Document, Learned, Refusal, Source, learn, places};
+use crate::cli::shown::shown;
 use crate::cli::terminal::complain;
 
 /// How many redirects to the server itself are followed.
@@ -177,7 +177,7 @@ impl Server<'_> {
             query: Vec::new(),
             response_types: Vec::new(),
             response_modes: Vec::new(),
-            pkce: "Without metadata it is not known whether the server supports PKCE.".to_owned(),
+            methods: None,
             others: Vec::new(),
             notes: Vec::new(),
         })

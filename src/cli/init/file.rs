@@ -4,9 +4,9 @@ use std::net::SocketAddr;
 
 use url::Url;
 
-use super::learned::{KINDS, Learned, Source};
 use super::place::Place;
-use super::shown::{list, shown, string};
+use crate::cli::learned::{KINDS, Learned, Source};
+use crate::cli::shown::{list, shown, string};
 use crate::config::accepts;
 
 /// What the file says beside what was learned.
@@ -178,9 +178,21 @@ fn routes(plan: &Plan<'_>) -> String {
     text + &format!("# allow = {}\n", list(&plan.learned.others))
 }
 
+/// What the server says about PKCE.
+fn about_pkce(methods: Option<&[String]>) -> String {
+    match methods {
+        None => "Without metadata it is not known whether the server supports PKCE.".to_owned(),
+        Some([]) => "The server does not say that it supports PKCE.".to_owned(),
+        Some(methods) => format!(
+            "The server says that it supports PKCE with {}; that does not mean that it requires it.",
+            shown(&methods.join(" and "))
+        ),
+    }
+}
+
 fn policy(plan: &Plan<'_>) -> String {
     let learned = plan.learned;
-    let mut text = comment(&learned.pkce);
+    let mut text = comment(&about_pkce(learned.methods.as_deref()));
     text += "[upstream.pkce]\nmode = \"report\" # \"enforce\", when every client is ready\n";
     for (key, values, default) in [
         ("response_types", &learned.response_types, "[\"code\"]"),

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Map, Value, json};
 
 use super::*;
-use crate::cli::init::learned::{Document, learn};
+use crate::cli::learned::{Document, learn};
 use crate::config::{self, Severity};
 use crate::policy::Mode;
 

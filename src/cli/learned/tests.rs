@@ -58,7 +58,7 @@ fn endpoints_at_the_issuer_or_at_the_upstream_are_paths() {
     assert_eq!(learned.issuer.as_deref(), Some("https://login.example"));
     assert_eq!(learned.response_types, ["code", "code id_token"]);
     assert_eq!(learned.response_modes, ["query"]);
-    assert!(learned.pkce.contains("with S256;"), "{}", learned.pkce);
+    assert_eq!(learned.methods.unwrap(), ["S256"]);
     assert_eq!(learned.notes, Vec::<String>::new());
 }
 

@@ -86,8 +86,8 @@ pub(super) struct Learned {
     pub(super) query: Vec<String>,
     pub(super) response_types: Vec<String>,
     pub(super) response_modes: Vec<String>,
-    /// What the server says about PKCE.
-    pub(super) pkce: String,
+    /// The challenge methods in the metadata; `None`: there is no metadata.
+    pub(super) methods: Option<Vec<String>>,
     /// Paths of other endpoints.
     pub(super) others: Vec<String>,
     /// What the operator has to know, safe to show.
@@ -144,7 +144,7 @@ pub(super) fn learn(upstream: &Url, documents: &[Document]) -> Result<Learned, R
         query: Vec::new(),
         response_types: union(&same, "response_types_supported", accepts::response_type),
         response_modes: union(&same, "response_modes_supported", accepts::response_mode),
-        pkce: pkce(first),
+        methods: Some(first.listed("code_challenge_methods_supported", method)),
         others: Vec::new(),
         notes,
         issuer,
@@ -183,19 +183,11 @@ fn union(
     all
 }
 
-fn pkce(document: &Document) -> String {
-    let known = |text: &str| match text {
+fn method(text: &str) -> Result<(), String> {
+    match text {
         "S256" | "plain" => Ok(()),
         _ => Err(String::new()),
-    };
-    let methods = document.listed("code_challenge_methods_supported", known);
-    if methods.is_empty() {
-        return "The server does not say that it supports PKCE.".to_owned();
     }
-    format!(
-        "The server says that it supports PKCE with {}; that does not mean that it requires it.",
-        methods.join(" and ")
-    )
 }
 
 /// Decides which URLs are at the server.
