@@ -12,7 +12,6 @@ use url::form_urlencoded::Serializer;
 use zeroize::Zeroizing;
 
 use crate::cli::fetch::{Answer, Ask, Failed, Fetch};
-use crate::cli::shown::shown;
 use crate::oauth::{Params, json};
 
 /// Decoded parameters, in order.
@@ -154,7 +153,7 @@ impl Server<'_> {
         };
         match (is_client, value("error")) {
             (true, Some(error)) => Reply::Refused {
-                error: shown(&error),
+                error: error_code(&error),
                 state: value("state"),
             },
             (true, None) if value("code").is_some() => Reply::Code,
@@ -219,9 +218,19 @@ fn grant(answer: &Answer) -> Grant {
     match text("error") {
         Some(error) => Grant::Error {
             status,
-            error: shown(error),
+            error: error_code(error),
         },
         None => Grant::Other(status),
+    }
+}
+
+/// The error code for evidence. Anything that does not look like one is left out: it could repeat a part of the request.
+pub(super) fn error_code(text: &str) -> String {
+    let is_word = |byte: u8| byte.is_ascii_lowercase() || byte == b'_';
+    if !text.is_empty() && text.len() <= 40 && text.bytes().all(is_word) {
+        text.to_owned()
+    } else {
+        "of an unknown kind".to_owned()
     }
 }
 
@@ -362,10 +371,18 @@ mod tests {
             (200, "<html>", Grant::Other(200)),
             (
                 400,
-                r#"{"error":"invalid_grant\n"}"#,
+                r#"{"error":"invalid_grant"}"#,
                 Grant::Error {
                     status: 400,
-                    error: "invalid_grant\\n".to_owned(),
+                    error: "invalid_grant".to_owned(),
+                },
+            ),
+            (
+                401,
+                r#"{"error":"the code SplxlOBeZQQYbYS6WxSbIA is wrong"}"#,
+                Grant::Error {
+                    status: 401,
+                    error: "of an unknown kind".to_owned(),
                 },
             ),
         ] {

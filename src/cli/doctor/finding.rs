@@ -188,7 +188,7 @@ kinds! {
         "The token endpoint answers at other spellings of its path."
         "RFC 6749 section 3.2"
         "Nothing: the gate guards these spellings as well. A rule in another proxy might not."
-    REACHABLE_AROUND_THE_GATE: "reachable_around_the_gate" Warning
+    REACHABLE_AROUND_THE_GATE: "reachable_around_the_gate" Note
         "The server was reached over a network, without the gate."
         "RFC 9700 section 2.1.1"
         "Let only the gate connect to the server (a firewall, or one machine), and ask again from a machine that is not the gate's."

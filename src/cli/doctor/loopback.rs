@@ -20,9 +20,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use zeroize::Zeroizing;
 
-use super::ask::decoded;
+use super::ask::{decoded, error_code};
 use crate::admin::responder;
-use crate::cli::shown::shown;
 
 /// Maximum time to read a request head, and to send the last answers.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -175,7 +174,7 @@ impl Site {
         };
         let (step, answer) = if uri.path() == self.path {
             let answer = match (value("code"), value("error")) {
-                (_, Some(error)) => Err(format!("the error {}", shown(error))),
+                (_, Some(error)) => Err(format!("the error {}", error_code(error))),
                 (Some(code), None) => Ok(Zeroizing::new(code.to_owned())),
                 (None, None) => {
                     return page(StatusCode::BAD_REQUEST, "No code and no error.").into();
