@@ -1,5 +1,7 @@
 //! The findings as text, as JSON, and as SARIF 2.1.0.
 
+use std::fmt::Write as _;
+
 use serde_json::{Value, json};
 
 use super::finding::{ALL, Finding, Part, Severity};
@@ -139,10 +141,24 @@ fn result(diagnosis: &Diagnosis, finding: &Finding, file: &str) -> Value {
         "level": finding.kind.severity.as_str(),
         "message": { "text": format!("{} Evidence: {}", finding.kind.title, finding.evidence) },
         "locations": [{
-            "physicalLocation": { "artifactLocation": { "uri": file } },
+            "physicalLocation": { "artifactLocation": { "uri": uri(file) } },
             "logicalLocations": [{ "name": diagnosis.upstream, "kind": "resource" }],
         }],
     })
+}
+
+/// A path as a URI reference (RFC 3986 section 4.1).
+fn uri(path: &str) -> String {
+    let mut uri = String::new();
+    for byte in path.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            // Writing to a string cannot fail.
+            let _ = write!(uri, "%{byte:02X}");
+        }
+    }
+    uri
 }
 
 fn pretty(value: &Value) -> String {
@@ -199,7 +215,7 @@ error pkce_optional: A client that does not use PKCE gets a token.
     fn sarif_has_a_rule_for_every_result_and_tells_failures() {
         let mut failed = diagnosis();
         failed.failure = Some("cannot connect".to_owned());
-        let sarif: Value = serde_json::from_str(&sarif(&[failed], "config.toml")).unwrap();
+        let sarif: Value = serde_json::from_str(&sarif(&[failed], "my gate/config.toml")).unwrap();
         let run = &sarif["runs"][0];
         let rules = run["tool"]["driver"]["rules"].as_array().unwrap();
         for result in run["results"].as_array().unwrap() {
@@ -207,7 +223,7 @@ error pkce_optional: A client that does not use PKCE gets a token.
             let place = &result["locations"][0];
             assert_eq!(
                 place["physicalLocation"]["artifactLocation"]["uri"],
-                "config.toml"
+                "my%20gate/config.toml"
             );
             assert_eq!(place["logicalLocations"][0]["name"], "legacy");
         }
