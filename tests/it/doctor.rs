@@ -198,7 +198,6 @@ fn oidc_provider_enforces_a_challenge_and_requires_none() {
     let codes = [
         "challenge_not_demanded",
         "endpoint_not_configured",
-        "endpoint_not_configured",
         "pkce_optional",
         "s256_not_advertised",
         "token_path_variants",
@@ -241,8 +240,7 @@ fn doorkeeper_without_the_migration_ignores_pkce() {
 /// Nothing above a note: the exit code is 0.
 #[test]
 fn oidc_provider_that_requires_pkce_is_healthy() {
-    let endpoints = "pushed_authorization_request = [\"/request\"]\ndevice_authorization = [\"/device/auth\"]\n\
-                     [upstream.pkce]\ndevice = \"if_present\"";
+    let endpoints = "pushed_authorization_request = [\"/request\"]";
     let doctor = doctor(&OIDC_PROVIDER_WITH_PKCE, endpoints, &LOGIN);
     let (found, codes) = doctor.found();
     assert_eq!(found, "required", "{}", doctor.out);

@@ -35,6 +35,10 @@ pub(super) fn judge(upstream: &Url, settings: &Settings, documents: &[Document])
     }
     for ((key, member), paths) in KINDS.iter().zip(&learned.endpoints) {
         let known = configured(&settings.endpoints, key);
+        if known.is_empty() && *key == "device_authorization" {
+            // With device = "off" it is no endpoint of the gate, listed or not.
+            continue;
+        }
         let new = paths.iter().filter(|path| !known.contains(path));
         for path in new {
             part.find(
@@ -108,4 +112,101 @@ pub(super) fn takes_secret_in_form(documents: &[Document]) -> bool {
     });
     let has = |name: &str| methods.is_some_and(|methods| methods.iter().any(|it| it == name));
     has("client_secret_post") && !has("client_secret_basic")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    const TEXT: &str = r#"
+        [[upstream]]
+        url = "http://127.0.0.1:9000"
+        [upstream.endpoints]
+        authorization = ["/authorize"]
+        token = ["/token"]
+        registration = ["/register"]
+        aliases = { "/oauth/token" = "/token" }
+        [upstream.metadata]
+        issuer = "https://login.example"
+    "#;
+
+    fn found(members: &serde_json::Value) -> Vec<String> {
+        let config = crate::config::load(TEXT, "config.toml", 0).unwrap().config;
+        let document = Document::parse("/metadata", members.to_string().as_bytes());
+        let url = Url::parse("http://127.0.0.1:9000").unwrap();
+        let documents: Vec<Document> = document.into_iter().collect();
+        let part = judge(&url, &config.upstreams[0].gateway, &documents);
+        let findings = part.findings.iter();
+        let codes = findings.map(|finding| format!("{}: {}", finding.kind.code, finding.evidence));
+        codes.collect()
+    }
+
+    #[test]
+    fn the_configuration_is_compared_with_the_metadata() {
+        let good = json!({
+            "issuer": "https://login.example",
+            "authorization_endpoint": "https://login.example/authorize",
+            "token_endpoint": "https://login.example/oauth/token",
+            "registration_endpoint": "https://login.example/register",
+            "device_authorization_endpoint": "https://login.example/device",
+            "code_challenge_methods_supported": ["S256"],
+        });
+        assert_eq!(found(&good), Vec::<String>::new());
+        assert_eq!(found(&json!({})), Vec::<String>::new(), "no metadata");
+        for (member, value, expected) in [
+            (
+                "token_endpoint",
+                json!("https://login.example/v2\u{7f}"),
+                "endpoint_elsewhere: the token_endpoint https://login.example/v2\\u{7f} cannot be guarded: it has a percent escape",
+            ),
+            (
+                "authorization_endpoint",
+                json!("https://login.example/v2"),
+                "endpoint_not_configured: authorization_endpoint is at /v2, which endpoints.authorization does not list",
+            ),
+            (
+                "issuer",
+                json!("http://127.0.0.1:9000"),
+                "endpoint_elsewhere: the authorization_endpoint is at another host: https://login.example/authorize",
+            ),
+            (
+                "code_challenge_methods_supported",
+                json!(["plain"]),
+                "plain_advertised: code_challenge_methods_supported is plain",
+            ),
+        ] {
+            let mut other = good.clone();
+            other[member] = value;
+            assert_eq!(found(&other).first().map(String::as_str), Some(expected));
+        }
+        let other = json!({
+            "issuer": "http://127.0.0.1:9000",
+            "authorization_endpoint": "http://127.0.0.1:9000/authorize",
+            "token_endpoint": "http://127.0.0.1:9000/token",
+            "code_challenge_methods_supported": ["S256"],
+        });
+        let differs =
+            "issuer_differs: https://login.example here, http://127.0.0.1:9000 in the metadata";
+        assert_eq!(found(&other), [differs]);
+    }
+
+    #[test]
+    fn a_secret_goes_in_the_form_only_where_basic_is_not_offered() {
+        let of = |methods: serde_json::Value| {
+            let members =
+                json!({ "token_endpoint": "x", "token_endpoint_auth_methods_supported": methods });
+            let document = Document::parse("/", members.to_string().as_bytes()).unwrap();
+            takes_secret_in_form(&[document])
+        };
+        assert!(of(json!(["none", "client_secret_post"])));
+        for methods in [
+            json!(["client_secret_post", "client_secret_basic"]),
+            json!([]),
+            json!(5),
+        ] {
+            assert!(!of(methods.clone()), "{methods}");
+        }
+        assert!(!takes_secret_in_form(&[]));
+    }
 }

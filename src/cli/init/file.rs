@@ -85,11 +85,12 @@ fn heading(plan: &Plan<'_>) -> String {
     for step in [
         "1. Read this file, above all \"What could not be learned\" at its end.",
         "2. pkce-gate check --config FILE tells what this file means. It warns that nothing is refused, which is intended.",
-        "3. pkce-gate run --config FILE. Let clients reach the server through the gate, at public_url.",
-        "4. Lines of the log with \"decision\":\"reported\" name the clients that enforcing would break, and why.",
-        "5. Change these clients. Give those that cannot be changed in time an exception: an [[upstream.client]] with until, \
+        "3. pkce-gate doctor --config FILE asks the server what it really does about PKCE.",
+        "4. pkce-gate run --config FILE. Let clients reach the server through the gate, at public_url.",
+        "5. Lines of the log with \"decision\":\"reported\" name the clients that enforcing would break, and why.",
+        "6. Change these clients. Give those that cannot be changed in time an exception: an [[upstream.client]] with until, \
          owner and reason.",
-        "6. Set mode = \"enforce\", and close every way to the server around the gate.",
+        "7. Set mode = \"enforce\", and close every way to the server around the gate.",
     ] {
         text += &wrapped("# ", "#    ", step);
     }
