@@ -5,13 +5,18 @@ mod against;
 mod check;
 #[cfg(feature = "demo")]
 mod demo;
+mod doctor;
+mod fetch;
 mod healthcheck;
+mod init;
 mod keygen;
+mod learned;
 mod options;
 mod remote;
 mod review;
 mod run;
 mod schema;
+mod shown;
 mod terminal;
 
 use std::process::ExitCode;
@@ -35,6 +40,10 @@ enum Command {
     Run(ConfigFile),
     /// Check a configuration, and show which rules apply to each client
     Check(Check),
+    /// Write a first configuration, from what a server says about itself
+    Init(init::Options),
+    /// Ask a running upstream what it really does about PKCE, without the gate
+    Doctor(doctor::Options),
     /// Describe all configuration keys: as a JSON schema for editors, a commented file, or a page of the manual
     Schema(schema::Options),
     /// Try the gate: a server without PKCE, the gate in front of it, and a page to attack both
@@ -80,6 +89,8 @@ fn execute(command: &Command) -> ExitCode {
     match command {
         Command::Run(file) => run::execute(file),
         Command::Check(options) => check::execute(options),
+        Command::Init(options) => init::execute(options),
+        Command::Doctor(options) => doctor::execute(options),
         Command::Schema(options) => schema::execute(options),
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::execute(options),

@@ -8,6 +8,7 @@
 //! `print/texts.toml`, `print` writes the commented `config.toml`, the reference page of the manual and a JSON schema; `unknown`
 //! finds the keys that no reader knows.
 
+pub(crate) mod accepts;
 pub(crate) mod print;
 pub(crate) mod problem;
 

@@ -2,6 +2,7 @@
 //! [`Rig`](rig::Rig), a gate in front of a scripted upstream.
 
 pub(crate) mod agent;
+pub(crate) mod authority;
 pub(crate) mod balancer;
 pub(crate) mod client;
 pub(crate) mod dice;

@@ -261,6 +261,31 @@ fn the_manual_lists_the_commands_and_their_options() {
     }
 }
 
+/// The codes of findings and their severities, from the list that defines them.
+#[test]
+fn the_manual_lists_the_findings_of_doctor() {
+    let source = read("src/cli/doctor/finding.rs");
+    let (_, list) = source.split_once("\nkinds! {").expect("a list");
+    let lines = list.lines().take_while(|line| *line != "}");
+    let defined = lines.filter_map(|line| {
+        let (_, rest) = line.split_once(": \"")?;
+        let (code, severity) = rest.split_once("\" ")?;
+        line.starts_with("    ").then_some(())?;
+        (!severity.contains(' ')).then(|| (code.to_owned(), severity.to_lowercase()))
+    });
+    let defined: BTreeMap<String, String> = defined.collect();
+    assert!(defined.len() > 20, "{defined:?}");
+    let page = read("docs/src/commands.md");
+    let rows = section(&page, "### Findings").lines();
+    let rows = rows.take_while(|line| !line.starts_with("## "));
+    let listed = rows.filter_map(|row| {
+        let mut cells = row.strip_prefix("| `")?.split('|').map(str::trim);
+        let (code, severity) = (cells.next()?, cells.next()?);
+        Some((code.trim_end_matches('`').to_owned(), severity.to_owned()))
+    });
+    assert_eq!(listed.collect::<BTreeMap<_, _>>(), defined);
+}
+
 /// Each row of these tables begins with the name of a package.
 #[test]
 fn the_manual_states_the_tested_versions() {

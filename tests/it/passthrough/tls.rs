@@ -1,65 +1,12 @@
 //! https:// upstreams with a private CA.
 
 use std::fs;
-use std::net::TcpStream;
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use rustls::{ServerConfig, ServerConnection, StreamOwned};
-
+use crate::support::authority::Authority;
 use crate::support::client::{assert_refused, assert_token};
-use crate::support::gate::{file, scratch};
 use crate::support::rig::{Config, Rig};
 use crate::support::scripted::{Act, Scripted, Then, reply};
-
-struct Authority {
-    issuer: CertifiedIssuer<'static, KeyPair>,
-    directory: PathBuf,
-}
-
-impl Authority {
-    fn new() -> Self {
-        let key = KeyPair::generate().expect("a key");
-        let mut params = CertificateParams::new([]).expect("no names");
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        Self {
-            issuer: CertifiedIssuer::self_signed(params, key).expect("a certificate"),
-            directory: scratch(),
-        }
-    }
-
-    /// The file for `ca` in the configuration.
-    fn pem(&self) -> PathBuf {
-        file(&self.directory, "ca.pem", &self.issuer.pem())
-    }
-
-    /// An upstream with a certificate of this CA for that name.
-    fn upstream(&self, name: &str) -> Scripted {
-        let key = KeyPair::generate().expect("a key");
-        let params = CertificateParams::new([name.to_owned()]).expect("a name");
-        let certificate = params.signed_by(&key, &self.issuer).expect("a certificate");
-        let chain = vec![CertificateDer::from(certificate)];
-        let key = PrivateKeyDer::try_from(key.serialize_der()).expect("a key");
-        let config = ServerConfig::builder().with_no_client_auth();
-        let config = Arc::new(
-            config
-                .with_single_cert(chain, key)
-                .expect("the key matches the certificate"),
-        );
-        Scripted::start_with(Box::new(move |tcp: TcpStream| {
-            let session = ServerConnection::new(Arc::clone(&config)).expect("a session");
-            Box::new(StreamOwned::new(session, tcp))
-        }))
-    }
-}
-
-impl Drop for Authority {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.directory).ok();
-    }
-}
 
 fn rig(upstream: Scripted, ca: &PathBuf) -> Rig {
     let keys = format!("url = \"https://{}\"\nca = {ca:?}", upstream.address());
@@ -109,7 +56,7 @@ fn another_authority_in_the_same_file_is_trusted_without_a_restart() {
     let text = config.render(&upstream);
     let rig = Rig::between(config, upstream);
     assert_not_reached(&rig, "TLS: the certificate is");
-    fs::write(&ca, other.issuer.pem()).expect("written");
+    fs::copy(other.pem(), &ca).expect("written");
     rig.gate.reloaded(&text, 0);
     assert_eq!(rig.get("/page").status, 200);
     let authorization = rig.authorization();

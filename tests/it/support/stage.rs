@@ -62,6 +62,16 @@ impl Stage {
         Self::of(target, (server, turn), vec![Gate::start(&config)], None)
     }
 
+    /// The configuration is the text that `configure` returns for the server and a free port for operators.
+    pub(crate) fn with_text(
+        target: &'static Target,
+        configure: impl FnOnce(&Server, u16) -> String,
+    ) -> Self {
+        let (server, turn) = target.profile.borrow();
+        let gate = Gate::start(&configure(server, free_port()));
+        Self::of(target, (server, turn), vec![gate], None)
+    }
+
     /// Two gates behind `HAProxy`, which listens at the public URL and sends each request to the next gate.
     pub(crate) fn balanced(target: &'static Target, store: &str) -> Self {
         let (server, turn) = target.profile.borrow();
@@ -116,6 +126,15 @@ impl Stage {
     /// The logs of the gates so far.
     pub(crate) fn logs(&self) -> Vec<String> {
         self.gates.iter().map(Gate::log).collect()
+    }
+
+    /// Waits until the log of the only gate satisfies `is_so`.
+    #[track_caller]
+    pub(crate) fn log_until(&self, is_so: impl Fn(&str) -> bool) {
+        let [gate] = &self.gates[..] else {
+            panic!("a stage with one gate")
+        };
+        gate.log_until(is_so);
     }
 
     /// The proxy in front of two gates.

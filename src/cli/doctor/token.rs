@@ -1,0 +1,97 @@
+//! The token endpoint: which spellings of a token request it takes. The code in them does not exist.
+
+use http::{Method, header};
+
+use super::ask::{Grant, Pairs, Server, as_json, encoded, pair, random};
+use super::finding::{
+    DUPLICATE_PARAMETER_ACCEPTED, Kind, Part, TOKEN_BY_GET, TOKEN_BY_JSON, TOKEN_BY_QUERY,
+    TOKEN_PATH_VARIANTS, UNKNOWN_CODE_ACCEPTED,
+};
+use crate::cli::fetch::{Ask, Failed};
+
+/// Asks the endpoint. An answer tells that a request was understood if it is that to a correct form, and not that to an empty one.
+pub(super) fn examine(server: &Server<'_>) -> Result<Part, Failed> {
+    let mut part = Part::default();
+    let request = server.redemption(&random()?);
+    // Without a secret in the form: it would have to be in the queries, too.
+    let usual = server.token(Ask::form(server.token, encoded(&request)))?;
+    let empty = server.token(Ask::form(server.token, String::new()))?;
+    if usual == Grant::Token {
+        part.find(&UNKNOWN_CODE_ACCEPTED, "a random code got a token");
+    }
+    if usual == empty {
+        part.skip(format!(
+            "Spellings of token requests: the server answers {} to a form with a random code, and the same to an empty form. With a \
+             registered client (--client-id) it may tell more.",
+            usual.told()
+        ));
+        return Ok(part);
+    }
+    let told = usual.told();
+    part.see(format!("A token request with a random code gets {told}."));
+    let target = format!("{}?{}", server.token, encoded(&request));
+    let twice = [request.clone(), vec![pair("code", &random()?)]].concat();
+    let json = as_json(&request);
+    let by_json = Ask {
+        method: Method::POST,
+        target: server.token,
+        headers: vec![(header::CONTENT_TYPE, "application/json")],
+        body: json,
+    };
+    let cases: [(&'static Kind, Ask<'_>, &str); 4] = [
+        (&TOKEN_BY_GET, Ask::get(&target), "a GET request"),
+        (
+            &TOKEN_BY_QUERY,
+            Ask::form(&target, String::new()),
+            "a POST request with the parameters in its query",
+        ),
+        (&TOKEN_BY_JSON, by_json, "a POST request with a JSON object"),
+        (
+            &DUPLICATE_PARAMETER_ACCEPTED,
+            Ask::form(server.token, encoded(&twice)),
+            "a form with two values of code",
+        ),
+    ];
+    for (kind, ask, what) in cases {
+        match server.token(ask) {
+            Ok(grant) if grant == usual => {
+                let told = format!("{what} got {told}, as the correct form did");
+                part.find(kind, told);
+            }
+            Ok(_) => {}
+            Err(failed) if failed.is_of_server() => return Err(failed),
+            Err(failed) => part.skip(format!("{what}: {failed}.")),
+        }
+    }
+    paths(server, &request, &usual, &mut part)?;
+    Ok(part)
+}
+
+/// Other spellings of the path.
+fn paths(
+    server: &Server<'_>,
+    request: &Pairs,
+    usual: &Grant,
+    part: &mut Part,
+) -> Result<(), Failed> {
+    let path = server.token;
+    let slash = match path.strip_suffix('/') {
+        Some(without) => without.to_owned(),
+        None => format!("{path}/"),
+    };
+    let variants = [slash, path.to_ascii_uppercase(), format!("/{path}")];
+    let mut understood = Vec::new();
+    for variant in variants {
+        match server.token(Ask::form(&variant, encoded(request))) {
+            Ok(grant) if grant == *usual && variant != path => understood.push(variant),
+            Ok(_) => {}
+            Err(failed) if failed.is_of_server() => return Err(failed),
+            Err(failed) => part.skip(format!("A token request at {variant}: {failed}.")),
+        }
+    }
+    if !understood.is_empty() {
+        let told = format!("{} answered as {path} does", understood.join(" and "));
+        part.find(&TOKEN_PATH_VARIANTS, told);
+    }
+    Ok(())
+}

@@ -1,0 +1,578 @@
+//! `doctor` at real servers, without a gate: its findings are what these servers are known to do.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::PathBuf;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::support::agent::{Agent, Place, Transcript};
+use crate::support::fixture::free_port;
+use crate::support::gate::{command, file, scratch};
+use crate::support::http::{Request, origin};
+use crate::support::params::{Params, s256};
+use crate::support::scripted::{Act, Answerer, Received, Scripted, reply};
+use crate::support::servers::{
+    DJANGO_OAUTH_TOOLKIT, DOORKEEPER, OAUTH2_MOCK_SERVER, OAUTH2_SERVER, OIDC_PROVIDER,
+    OIDC_PROVIDER_WITH_PKCE, Server, Target,
+};
+
+/// What `doctor` printed.
+struct Doctor {
+    code: Option<i32>,
+    out: String,
+    told: String,
+}
+
+impl Doctor {
+    fn json(&self) -> Value {
+        serde_json::from_str(&self.out).unwrap_or_else(|_| panic!("{}\n{}", self.out, self.told))
+    }
+
+    /// The verdict and the codes of the only upstream.
+    #[track_caller]
+    fn found(&self) -> (String, Vec<String>) {
+        let report = self.json();
+        let upstream = &report["upstreams"][0];
+        assert_eq!(upstream["failure"], Value::Null, "{}", self.told);
+        let findings = upstream["findings"].as_array().expect("a list");
+        let mut codes: Vec<String> = findings
+            .iter()
+            .map(|finding| finding["code"].as_str().expect("a code").to_owned())
+            .collect();
+        codes.sort();
+        (
+            upstream["pkce"].as_str().expect("a verdict").to_owned(),
+            codes,
+        )
+    }
+}
+
+/// A configuration with this upstream.
+fn configured(target: &Target, server: &Server, endpoints: &str) -> Folder {
+    let profile = target.profile;
+    Folder::with(&format!(
+        "[[upstream]]\nname = \"bare\"\nurl = \"{}\"\n[upstream.endpoints]\nauthorization = {:?}\ntoken = {:?}\n\
+         metadata = [{:?}]\n{endpoints}\n",
+        server.url, profile.authorization, profile.token, profile.metadata,
+    ))
+}
+
+/// A folder with a configuration.
+struct Folder(PathBuf);
+
+impl Folder {
+    fn with(config: &str) -> Self {
+        let folder = Self(scratch());
+        file(&folder.0, "config.toml", config);
+        folder
+    }
+
+    fn config(&self) -> String {
+        let file = self.0.join("config.toml");
+        file.to_str().expect("UTF-8").to_owned()
+    }
+}
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
+/// Runs `doctor`. If it prints a URL, a user signs in there, and again wherever the browser is sent.
+fn doctor(target: &'static Target, endpoints: &str, more: &[&str]) -> Doctor {
+    let (server, _turn) = target.profile.borrow();
+    let folder = configured(target, server, endpoints);
+    let uri = &server.redirect_uri;
+    let more: Vec<String> = more
+        .iter()
+        .map(|it| it.replace("REDIRECT_URI", uri))
+        .collect();
+    let more: Vec<&str> = more.iter().map(String::as_str).collect();
+    let doctor = run(&folder, &more, |url| sign_in(uri, url));
+    for code in &server.ledger().codes {
+        let printed = doctor.out.contains(code) || doctor.told.contains(code);
+        assert!(!printed, "a code is printed");
+    }
+    doctor
+}
+
+fn run(folder: &Folder, more: &[&str], sign_in: impl Fn(&str)) -> Doctor {
+    let mut process = command()
+        .args(["doctor", "--config", &folder.config()])
+        .args(more)
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("the binary under test starts");
+    let mut errors = BufReader::new(process.stderr.take().expect("a pipe"));
+    let (mut told, mut line) = (String::new(), String::new());
+    while errors.read_line(&mut line).expect("UTF-8") > 0 {
+        told += &line;
+        if line.starts_with("http://") {
+            sign_in(line.trim_end());
+        }
+        line.clear();
+    }
+    let mut out = String::new();
+    let mut output = process.stdout.take().expect("a pipe");
+    output.read_to_string(&mut out).expect("UTF-8");
+    let code = process.wait().expect("it ends").code();
+    Doctor { code, out, told }
+}
+
+/// Signs in, and follows the browser to the next sign-in until there is none.
+fn sign_in(redirect_uri: &str, first: &str) {
+    let mut user = Agent::new(redirect_uri, Transcript::default());
+    let (_, query) = first.split_once('?').expect("a query");
+    let params = Params::from_query(query);
+    let state = params.get("state").expect("a state");
+    let mut url = first.to_owned();
+    loop {
+        let answer = match user.sign_in(&url) {
+            Place::Client(response) => format!("{redirect_uri}?{}", response.params.encoded()),
+            // An error page of the server, which the user reports.
+            Place::Page(_) => format!("{}/refused/{state}", origin(redirect_uri)),
+        };
+        match Request::get(&answer).send().header("location") {
+            Some(next) => url = next.to_owned(),
+            None => return,
+        }
+    }
+}
+
+/// The client `pub`, whose sign-ins a person begins.
+const LOGIN: [&str; 9] = [
+    "--format",
+    "json",
+    "--login",
+    "--client-id",
+    "pub",
+    "--redirect-uri",
+    "REDIRECT_URI",
+    "--scope",
+    "openid",
+];
+
+#[track_caller]
+fn finds(target: &'static Target, verdict: &str, codes: &[&str]) {
+    let doctor = doctor(target, "", &LOGIN);
+    let (found, of_codes) = doctor.found();
+    assert_eq!(found, verdict, "{}", doctor.out);
+    assert_eq!(of_codes, codes, "{}", doctor.out);
+    assert_eq!(doctor.code, Some(1), "{}", doctor.told);
+}
+
+#[test]
+fn oauth2_server_ignores_pkce() {
+    let codes = [
+        "downgrade_accepted",
+        "duplicate_parameter_accepted",
+        "missing_verifier_accepted",
+        "pkce_optional",
+        "token_path_variants",
+        "wrong_verifier_accepted",
+    ];
+    finds(&OAUTH2_SERVER, "ignored", &codes);
+}
+
+/// It enforces the challenge of a client that sends one, and promises S256.
+#[test]
+fn django_oauth_toolkit_takes_downgrades() {
+    let codes = [
+        "downgrade_accepted",
+        "duplicate_parameter_accepted",
+        "pkce_optional",
+        "plain_advertised",
+        "token_path_variants",
+    ];
+    finds(&DJANGO_OAUTH_TOOLKIT, "optional", &codes);
+}
+
+#[test]
+fn oidc_provider_enforces_a_challenge_and_requires_none() {
+    let codes = [
+        "challenge_not_demanded",
+        "endpoint_not_configured",
+        "pkce_optional",
+        "s256_not_advertised",
+        "token_path_variants",
+    ];
+    finds(&OIDC_PROVIDER, "optional", &codes);
+}
+
+#[test]
+fn oauth2_mock_server_promises_what_it_does_not_do() {
+    let codes = [
+        "advertised_not_enforced",
+        "challenge_not_demanded",
+        "malformed_challenge_accepted",
+        "missing_verifier_accepted",
+        "pkce_optional",
+        "plain_accepted",
+        "plain_advertised",
+        "token_by_json",
+        "token_path_variants",
+        "unknown_code_accepted",
+    ];
+    finds(&OAUTH2_MOCK_SERVER, "ignored", &codes);
+}
+
+#[test]
+fn doorkeeper_without_the_migration_ignores_pkce() {
+    let codes = [
+        "downgrade_accepted",
+        "duplicate_parameter_accepted",
+        "missing_verifier_accepted",
+        "pkce_optional",
+        "token_by_json",
+        "token_by_query",
+        "token_path_variants",
+        "wrong_verifier_accepted",
+    ];
+    finds(&DOORKEEPER, "ignored", &codes);
+}
+
+/// Nothing above a note: the exit code is 0.
+#[test]
+fn oidc_provider_that_requires_pkce_is_healthy() {
+    let endpoints = "pushed_authorization_request = [\"/request\"]";
+    let doctor = doctor(&OIDC_PROVIDER_WITH_PKCE, endpoints, &LOGIN);
+    let (found, codes) = doctor.found();
+    assert_eq!(found, "required", "{}", doctor.out);
+    assert_eq!(
+        codes,
+        ["s256_not_advertised", "token_path_variants"],
+        "{}",
+        doctor.out
+    );
+    assert_eq!(doctor.code, Some(0), "{}", doctor.told);
+    let report = doctor.json();
+    let observed = report["upstreams"][0]["observed"].to_string();
+    assert!(
+        observed.contains("States of up to 8000 characters"),
+        "{observed}"
+    );
+}
+
+#[test]
+fn a_client_with_a_secret_is_asked_about_as_well() {
+    let (folder, login) = (
+        scratch(),
+        LOGIN.map(|it| if it == "pub" { "conf" } else { it }),
+    );
+    let ask = |secret: &str| {
+        let secret = file(&folder, "secret", secret);
+        let secret = secret.to_str().expect("UTF-8").to_owned();
+        let more = [&login[..], &["--client-secret-file", &secret]].concat();
+        doctor(&DJANGO_OAUTH_TOOLKIT, "", &more)
+    };
+    let right = ask("sekrit\n");
+    assert_eq!(right.found().0, "optional", "{}", right.out);
+    assert!(!right.out.contains("sekrit") && !right.told.contains("sekrit"));
+    // With a wrong one every redemption is refused, which says nothing about PKCE.
+    let wrong = ask("another");
+    assert_eq!(wrong.code, Some(2), "{}", wrong.out);
+    let report = wrong.json();
+    let failure = report["upstreams"][0]["failure"].as_str().expect("a text");
+    assert!(
+        failure.contains("the code and the right verifier got status 401"),
+        "{failure}"
+    );
+    assert_eq!(report["upstreams"][0]["pkce"], "unknown");
+    fs::remove_dir_all(folder).ok();
+}
+
+#[test]
+fn without_a_sign_in_the_authorization_endpoint_is_asked() {
+    let client = ["--client-id", "pub", "--redirect-uri", "REDIRECT_URI"];
+    let doctor = doctor(&OIDC_PROVIDER, "", &client);
+    assert_eq!(doctor.code, Some(1));
+    let first = doctor.out.lines().next().expect("a line");
+    assert!(
+        first.ends_with(": not known whether the server enforces PKCE"),
+        "{first}"
+    );
+    for line in [
+        "warning challenge_not_demanded: The server begins a sign-in without a challenge.",
+        "  evidence: a request without a challenge got the sign-in",
+        "observed: States of up to 8000 characters came back unchanged.",
+        "not asked: Codes and verifiers: that takes a sign-in (--login).",
+    ] {
+        assert!(
+            doctor.out.lines().any(|it| it == line),
+            "{line}\n{}",
+            doctor.out
+        );
+    }
+}
+
+/// A server whose answers to authorization requests and token requests are computed.
+fn server(answer: impl Fn(&Received) -> Vec<u8> + Send + Sync + 'static) -> (Scripted, Folder) {
+    let server = Scripted::start();
+    server.on("*", Act::Compute(Answerer(Arc::new(answer))));
+    let folder = Folder::with(&format!(
+        "[[upstream]]\nurl = \"{}\"\n[upstream.endpoints]\nauthorization = [\"/authorize\"]\ntoken = [\"/token\"]\n",
+        server.url()
+    ));
+    (server, folder)
+}
+
+const CLIENT: [&str; 6] = [
+    "--format",
+    "json",
+    "--client-id",
+    "pub",
+    "--redirect-uri",
+    "https://client.test/cb",
+];
+
+fn refusal(state: &str) -> Vec<u8> {
+    let location = format!("https://client.test/cb?error=invalid_request&state={state}");
+    reply("302 Found", &[("Location", &location)], b"")
+}
+
+#[test]
+fn limits_of_states_are_found() {
+    for (most, code) in [
+        (20, "state_altered"),
+        (40, "state_limit"),
+        (511, "state_limit"),
+        (600, ""),
+    ] {
+        let (_server, folder) = server(move |received| {
+            let params = Params::from_query(received.query());
+            let is_usual = params.get("response_type") == Some("code");
+            let state: String = params
+                .get("state")
+                .unwrap_or_default()
+                .chars()
+                .take(most)
+                .collect();
+            match received.path() {
+                "/authorize" if is_usual => reply("200 OK", &[], b"<h1>Sign in</h1>"),
+                "/authorize" => refusal(&state),
+                _ => reply("404 Not Found", &[], b""),
+            }
+        });
+        let doctor = run(&folder, &CLIENT, |_| {});
+        let (_, codes) = doctor.found();
+        let found: Vec<&String> = codes.iter().filter(|it| it.starts_with("state_")).collect();
+        assert_eq!(
+            found,
+            if code.is_empty() { vec![] } else { vec![code] },
+            "{most}: {}",
+            doctor.out
+        );
+    }
+}
+
+#[test]
+fn a_server_that_refuses_what_it_does_not_know_is_found() {
+    let knows = |names: &'static [&'static str]| {
+        let (_server, folder) = server(move |received| {
+            let params = Params::from_query(received.query());
+            let is_known = params.iter().all(|(name, _)| names.contains(&name));
+            if is_known && params.get("response_type") == Some("code") {
+                reply("302 Found", &[("Location", "/login")], b"")
+            } else {
+                reply("400 Bad Request", &[], b"")
+            }
+        });
+        run(&folder, &CLIENT, |_| {}).found().1
+    };
+    let usual = &["response_type", "client_id", "redirect_uri", "state"];
+    assert_eq!(knows(usual), ["challenge_refused"]);
+    let with_pkce = &[
+        "response_type",
+        "client_id",
+        "redirect_uri",
+        "state",
+        "code_challenge",
+        "code_challenge_method",
+    ];
+    assert_eq!(
+        knows(with_pkce),
+        [
+            "challenge_not_demanded",
+            "malformed_challenge_accepted",
+            "plain_accepted",
+            "unknown_method_accepted",
+            "unknown_parameter_refused"
+        ]
+    );
+}
+
+#[test]
+fn spellings_of_token_requests_are_found() {
+    let (_server, folder) = server(|received| {
+        let body = String::from_utf8(received.content()).expect("UTF-8");
+        let sent = format!("{}&{body}", received.query());
+        let is_code = sent.contains("authorization_code");
+        let error: &[u8] = if is_code {
+            br#"{"error":"invalid_grant"}"#
+        } else {
+            br#"{"error":"invalid_request"}"#
+        };
+        match received.path() {
+            "/token" => reply("400 Bad Request", &[], error),
+            _ => reply("404 Not Found", &[], b""),
+        }
+    });
+    let doctor = run(&folder, &["--format", "json"], |_| {});
+    let (_, codes) = doctor.found();
+    let expected = [
+        "duplicate_parameter_accepted",
+        "token_by_get",
+        "token_by_json",
+        "token_by_query",
+    ];
+    assert_eq!(codes, expected, "{}", doctor.out);
+}
+
+#[test]
+fn an_upstream_that_cannot_be_asked_is_no_healthy_one() {
+    let (server, folder) = server(|_| reply("404 Not Found", &[], b""));
+    let doctor = run(&folder, &[], |_| {});
+    assert_eq!(doctor.code, Some(0), "nothing is found: {}", doctor.out);
+    server.refuse();
+    for format in ["text", "json", "sarif"] {
+        let doctor = run(&folder, &["--format", format], |_| {});
+        assert_eq!(doctor.code, Some(2), "{}", doctor.out);
+        assert!(doctor.told.contains("cannot connect: "), "{}", doctor.told);
+        assert!(doctor.out.contains("cannot connect: "), "{}", doctor.out);
+    }
+}
+
+#[test]
+fn findings_are_written_as_sarif() {
+    let more = [
+        "--format",
+        "sarif",
+        "--client-id",
+        "pub",
+        "--redirect-uri",
+        "REDIRECT_URI",
+    ];
+    let doctor = doctor(&OAUTH2_SERVER, "", &more);
+    let sarif = doctor.json();
+    assert_eq!(sarif["version"], "2.1.0");
+    let results = sarif["runs"][0]["results"].as_array().expect("a list");
+    let rules = sarif["runs"][0]["tool"]["driver"]["rules"]
+        .as_array()
+        .expect("a list");
+    for result in results {
+        assert!(
+            rules.iter().any(|rule| rule["id"] == result["ruleId"]),
+            "{result}"
+        );
+    }
+    let found: Vec<_> = results
+        .iter()
+        .map(|it| (it["ruleId"].as_str(), it["level"].as_str()))
+        .collect();
+    let expected = [
+        (Some("duplicate_parameter_accepted"), Some("warning")),
+        (Some("token_path_variants"), Some("note")),
+    ];
+    assert_eq!(found, expected, "{}", doctor.out);
+}
+
+#[test]
+fn only_configured_upstreams_are_asked() {
+    let (first, second) = (Scripted::start(), Scripted::start());
+    let upstream = |name: &str, server: &Scripted| {
+        format!(
+            "[[upstream]]\nname = \"{name}\"\nurl = \"{}\"\nprefix = \"/{name}\"\n[upstream.endpoints]\n\
+             authorization = [\"/authorize\"]\ntoken = [\"/token\"]\n",
+            server.url()
+        )
+    };
+    let folder = Folder::with(&(upstream("first", &first) + &upstream("second", &second)));
+    run(&folder, &["--upstream", "second"], |_| {});
+    assert!(first.ledger().is_empty());
+    let asked = second.ledger();
+    assert!(
+        asked
+            .iter()
+            .all(|it| it.path().to_ascii_lowercase().contains("/second/")),
+        "{asked:?}"
+    );
+    for wrong in [
+        &["--upstream", "third"][..],
+        &["--login"],
+        &["--login", "--client-id", "pub"],
+        &[
+            "--login",
+            "--client-id",
+            "pub",
+            "--upstream",
+            "first",
+            "--redirect-uri",
+            "https://client.test/cb",
+        ],
+        &[
+            "--client-id",
+            "pub",
+            "--redirect-uri",
+            "https://client.test/cb#x",
+        ],
+        &[
+            "--client-id",
+            "pub",
+            "--client-secret-file",
+            "/no/such/file",
+        ],
+        &["--scope", "openid"],
+    ] {
+        let doctor = run(&folder, wrong, |_| {});
+        assert_eq!(doctor.code, Some(64), "{wrong:?}: {}", doctor.told);
+    }
+    assert_eq!(run(&Folder::with(""), &[], |_| {}).code, Some(65));
+}
+
+/// The server begins every sign-in, and shows an error afterwards if there is no challenge.
+#[test]
+fn a_sign_in_that_ends_on_an_error_page_counts_as_refused() {
+    let (_server, folder) = server(|received| {
+        let params = Params::from_query(received.query());
+        let uri = params.get("redirect_uri").unwrap_or_default();
+        let state = params.get("state").unwrap_or_default();
+        let body = String::from_utf8(received.content()).expect("UTF-8");
+        let form = Params::from_query(&body);
+        match received.path() {
+            "/authorize" => {
+                let location = format!("/login?{}", received.query());
+                reply("302 Found", &[("Location", &location)], b"")
+            }
+            "/login" if params.get("code_challenge").is_none() => {
+                reply("200 OK", &[], b"PKCE is required")
+            }
+            // The code is the challenge.
+            "/login" => {
+                let code = params.get("code_challenge").unwrap_or_default();
+                let location = format!("{uri}?code={code}&state={state}");
+                reply("302 Found", &[("Location", &location)], b"")
+            }
+            "/token" if form.get("code_verifier").map(s256).as_deref() == form.get("code") => {
+                reply("200 OK", &[], br#"{"access_token":"a"}"#)
+            }
+            _ => reply("400 Bad Request", &[], br#"{"error":"invalid_grant"}"#),
+        }
+    });
+    let uri = format!("http://127.0.0.1:{}/cb", free_port());
+    let login = LOGIN.map(|it| if it == "REDIRECT_URI" { &uri } else { it });
+    let doctor = run(&folder, &login, |url| sign_in(&uri, url));
+    let (verdict, codes) = doctor.found();
+    assert_eq!(verdict, "required", "{}", doctor.out);
+    assert!(
+        codes.contains(&"code_redeemed_twice".to_owned()),
+        "{codes:?}"
+    );
+    let observed = doctor.json()["upstreams"][0]["observed"].to_string();
+    assert_eq!(observed.matches("(an error page)").count(), 2, "{observed}");
+}
