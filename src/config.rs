@@ -26,6 +26,7 @@ mod path;
 mod pkce;
 mod read;
 mod report;
+mod report_end;
 mod routes;
 mod section;
 mod sections;

@@ -10,6 +10,7 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
+use crate::clock;
 use crate::gateway::Shared;
 use crate::gateway::site::Site;
 
@@ -61,6 +62,25 @@ impl Collector for Sites {
                 let labels = [upstream, ("verb", verb), ("result", result)];
                 ConstCounter::new(number).encode(family.encode_family(&labels)?)?;
             }
+        }
+        let help = "Days in report mode, as far as counted, of upstreams that are in it";
+        let mut family = encoder.encode_descriptor("report_mode_days", help, None, Gauge)?;
+        let now = clock::wall();
+        for (site, reporting) in sites
+            .iter()
+            .filter_map(|site| Some((site, site.reporting(now)?)))
+        {
+            let overdue = if reporting.is_overdue {
+                "true"
+            } else {
+                "false"
+            };
+            let labels = [
+                ("upstream", site.settings.name.as_str()),
+                ("overdue", overdue),
+            ];
+            let days = usize::try_from(reporting.days).unwrap_or(usize::MAX);
+            gauge(days).encode(family.encode_family(&labels)?)?;
         }
         let help = "Requests in flight";
         let family = encoder.encode_descriptor("in_flight", help, None, Gauge)?;

@@ -57,7 +57,7 @@ fn upstream(site: &Site, now: u64) -> Upstream {
     Upstream {
         name: site.settings.name.clone(),
         mode: rules.default_rule().mode.as_str().to_owned(),
-        control: control::control(rules, &clients, today(now)),
+        control: control::control(rules, &clients, site.reporting(now), today(now)),
         headline: headline(&clients),
         days: days(&rows, now),
         clients,

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
+use crate::clock::{self, date};
 use crate::gateway::{Shared, Snapshot};
 use crate::telemetry::{Event, Telemetry};
 
@@ -45,9 +46,15 @@ impl Counts {
         }
     }
 
-    /// Writes the file again and again.
+    /// Writes the file again and again, and warns once a day of report mode that does not end.
     pub(super) async fn keep(&self) {
+        let mut warned = None;
         loop {
+            let today = clock::today();
+            if warned != Some(today) {
+                warned = Some(today);
+                warn(&self.shared, clock::wall());
+            }
             sleep(EVERY).await;
             let (shared, file) = (Arc::clone(&self.shared), self.file.clone());
             // The disk may be slow.
@@ -79,6 +86,19 @@ fn write(shared: &Shared, file: Option<PathBuf>) {
     });
     if let Err(error) = Stored::new(all).write(&file) {
         told(&shared.telemetry, &format!("it cannot be written: {error}"));
+    }
+}
+
+fn warn(shared: &Shared, now: u64) {
+    for site in &shared.snapshot().sites {
+        let reporting = site.reporting(now);
+        if let Some(reporting) = reporting.filter(|reporting| reporting.is_overdue) {
+            shared.telemetry.tell(&Event::ReportModeLasts {
+                upstream: &site.state.telemetry,
+                days: reporting.days,
+                until: reporting.until.map(date::format).as_deref(),
+            });
+        }
     }
 }
 

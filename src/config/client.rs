@@ -13,7 +13,7 @@ use crate::oauth::{CodeChallengeMethod, ResponseType};
 use crate::policy::{ClientRule, Codes, Mode, Rule};
 
 /// How many days before the end of an exception the warning begins.
-const ANNOUNCED: u64 = 14;
+pub(super) const ANNOUNCED: u64 = 14;
 
 /// A key in which one rule is laxer than another.
 pub(super) struct Lax {

@@ -9,7 +9,7 @@ use super::problem::Problem;
 use super::sections::TIMEOUT;
 use super::tree::{At, Table};
 use super::value::TEXT;
-use super::{ca, client, code_in_json, endpoints, metadata, pkce, routes};
+use super::{ca, client, code_in_json, endpoints, metadata, pkce, report_end, routes};
 use crate::gateway;
 use crate::gateway::settings::{BrowserBinding, Correlation, Entry, ToUpstream};
 use crate::oauth::ClientId;
@@ -102,6 +102,7 @@ pub(super) fn read<'t>(
         prefix,
         public_origin: public.as_ref().map_or_else(String::new, Origin::to_string),
         preserve_host: table.flag("preserve_host", true),
+        report_until: report_end::read(&pkce, &rule, context.today),
         entry: entry(&pkce, &rule, &clients),
         rules: Rules::new(rule, by_id),
         browser_binding: pkce.words("browser_binding", BrowserBinding::Soft, &bindings),

@@ -22,6 +22,8 @@ pub struct Settings {
     pub routes: RoutePolicy,
     /// The rules of the clients.
     pub rules: Rules,
+    /// The day by which the upstream is to be enforced, in days since 1970-01-01 UTC (`report_until`).
+    pub report_until: Option<u64>,
     pub entry: Entry,
     pub correlation: Correlation,
     /// The JSON answers with codes.

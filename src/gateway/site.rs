@@ -1,6 +1,7 @@
 //! One upstream in the gateway: its configuration ([`Site`]), and the state that outlives a configuration ([`SiteState`]).
 
 mod challenges;
+mod report;
 pub(super) mod state;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crate::upstream::{self, Connector};
 
 use super::settings::{BrowserBinding, Correlation, Settings};
 
+pub(crate) use report::Reporting;
 pub(crate) use state::SiteState;
 
 /// The most entries of [`Site::namesakes`].
@@ -177,6 +179,17 @@ impl Site {
         } else {
             &CodeKind::AT_TOKEN
         }
+    }
+
+    /// How far report mode has come. `None`: clients without an exception are not in it. `now`: seconds since 1970.
+    pub(crate) fn reporting(&self, now: u64) -> Option<Reporting> {
+        let began = self.state.telemetry.tally().began().unwrap_or(now);
+        let Settings {
+            rules,
+            report_until,
+            ..
+        } = &self.settings;
+        Reporting::of(rules, *report_until, began, now)
     }
 
     /// Whether clients reach the gate over TLS.

@@ -256,6 +256,15 @@ pub(crate) enum Event<'a> {
         /// The problem, with file, line and column.
         problem: &'a str,
     },
+    /// An upstream is in report mode after the day by which that was to end, or for thirty days without such a day. Logged once a day.
+    ReportModeLasts {
+        upstream: &'a Upstream,
+        /// Days since its requests are counted.
+        days: u64,
+        /// The day by which it was to end.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        until: Option<&'a str>,
+    },
     /// The counts of the review cannot be kept in their file.
     ReviewSnapshotFailed {
         problem: &'a str,
@@ -282,6 +291,10 @@ pub(super) struct About<'e> {
     pub(super) hint: Option<&'static str>,
 }
 
+const FEW_DESCRIPTORS: &str = "raise the limit on open files: LimitNOFILE= in systemd, ulimits in Compose, ulimit -n in a shell";
+const CLOCK_IN_DOUBT: &str = "correct the system clock: ended exceptions stay ended, and while the date is unknown no exception applies";
+const REPORT_MODE_LASTS: &str = "nothing is refused: look at the review, write exceptions for the clients that would break, and then mode = \"enforce\"";
+const REVIEW_SNAPSHOT_FAILED: &str = "the review counts from this start on, and is lost with the process: correct the file or its folder, and restart";
 const ISSUER_MISMATCH: &str = "public_url has to be the server's own public URL, and issuer, if it is written, the one in its metadata";
 
 /// A warning about an upstream, for an event that clients can cause.
@@ -342,14 +355,8 @@ impl Event<'_> {
             Self::MalformedHead { reason, .. } => {
                 incident(Level::Warn, ["malformed_head", "", reason])
             }
-            Self::FewDescriptors { .. } => hinted(
-                Level::Warn,
-                "raise the limit on open files: LimitNOFILE= in systemd, ulimits in Compose, ulimit -n in a shell",
-            ),
-            Self::ClockInDoubt { .. } => hinted(
-                Level::Warn,
-                "correct the system clock: ended exceptions stay ended, and while the date is unknown no exception applies",
-            ),
+            Self::FewDescriptors { .. } => hinted(Level::Warn, FEW_DESCRIPTORS),
+            Self::ClockInDoubt { .. } => hinted(Level::Warn, CLOCK_IN_DOUBT),
             Self::StoreLost { .. } => hinted(
                 Level::Error,
                 "requests that need the store are refused with 503 until it answers",
@@ -366,10 +373,8 @@ impl Event<'_> {
                 Level::Warn,
                 "SIGHUP reloads the configuration, SIGTERM stops the gate",
             ),
-            Self::ReviewSnapshotFailed { .. } => hinted(
-                Level::Error,
-                "the review counts from this start on, and is lost with the process: correct the file or its folder, and restart",
-            ),
+            Self::ReportModeLasts { .. } => hinted(Level::Warn, REPORT_MODE_LASTS),
+            Self::ReviewSnapshotFailed { .. } => hinted(Level::Error, REVIEW_SNAPSHOT_FAILED),
             Self::ReloadFailed { .. } => hinted(
                 Level::Error,
                 "the previous configuration stays in force; pkce-gate check reports all problems",

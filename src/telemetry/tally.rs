@@ -7,7 +7,7 @@
 mod numbers;
 
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use dashmap::DashMap;
 use dashmap::mapref::one::RefMut;
@@ -75,6 +75,8 @@ pub(crate) struct Tally {
     /// The number of names with each redirect origin.
     origins: DashMap<Box<str>, usize>,
     most: AtomicUsize,
+    /// When the first row was made, in seconds since 1970; `u64::MAX`: there is none.
+    began: AtomicU64,
 }
 
 impl Default for Tally {
@@ -83,6 +85,7 @@ impl Default for Tally {
             rows: DashMap::new(),
             origins: DashMap::new(),
             most: AtomicUsize::new(ROWS),
+            began: AtomicU64::new(u64::MAX),
         }
     }
 }
@@ -99,6 +102,9 @@ impl Tally {
         let Some(count) = count else {
             return;
         };
+        if now < self.began.load(Ordering::Relaxed) {
+            self.began.fetch_min(now, Ordering::Relaxed);
+        }
         let name = told.client.unwrap_or(NO_CLIENT);
         let mut row = self.row(name, told.redirect_origin, told.step);
         row.add(count, told.decided, told.violation, now);
@@ -143,6 +149,12 @@ impl Tally {
         false
     }
 
+    /// When the counts began, in seconds since 1970. `None`: nothing was counted.
+    pub(crate) fn began(&self) -> Option<u64> {
+        let began = self.began.load(Ordering::Relaxed);
+        (began < u64::MAX).then_some(began)
+    }
+
     /// All rows, in no order.
     pub(crate) fn rows(&self) -> Vec<(Name, Row)> {
         let rows = self.rows.iter();
@@ -153,6 +165,9 @@ impl Tally {
     /// Adds rows that were stored earlier.
     pub(crate) fn restore(&self, rows: impl IntoIterator<Item = (Name, Row)>) {
         for (name, row) in rows {
+            if row.first_seen > 0 {
+                self.began.fetch_min(row.first_seen, Ordering::Relaxed);
+            }
             if self.rows.len() >= self.most.load(Ordering::Relaxed) {
                 self.rows.entry(Name::Others).or_default().merge(&row);
             } else {

@@ -1,6 +1,8 @@
 //! The control in the form that security reviews use.
 
 use super::model::{Clause, Control, Cvss, Reviewed, State, Verdict};
+use crate::clock::date;
+use crate::gateway::site::Reporting;
 use crate::policy::{Mode, Rule, Rules};
 
 const NAME: &str = "Require PKCE for every authorization flow that can carry it";
@@ -9,7 +11,12 @@ const WHY: &str = "Without PKCE, anyone who gets an authorization code (from bro
     or another intermediate credential can exchange it for tokens. The risk is higher where public clients (native and \
     single-page apps) are in use, and lower where all clients are confidential.";
 
-pub(super) fn control(rules: &Rules, clients: &[Reviewed], today: u64) -> Control {
+pub(super) fn control(
+    rules: &Rules,
+    clients: &[Reviewed],
+    reporting: Option<Reporting>,
+    today: u64,
+) -> Control {
     let default = rules.default_rule();
     let lax: Vec<String> = rules
         .clients()
@@ -17,7 +24,7 @@ pub(super) fn control(rules: &Rules, clients: &[Reviewed], today: u64) -> Contro
         .filter(|client| !is_strict(&client.rule))
         .map(|client| {
             let owner = client.owner.as_deref().unwrap_or("no owner");
-            let until = client.until.map(crate::clock::date::format);
+            let until = client.until.map(date::format);
             format!(
                 "client {:?} has an exception until {} ({owner})",
                 client.id,
@@ -41,6 +48,16 @@ pub(super) fn control(rules: &Rules, clients: &[Reviewed], today: u64) -> Contro
         "mode is {:?} for clients without an exception",
         default.mode.as_str()
     )];
+    evidence.extend(reporting.map(|reporting| {
+        let days = reporting.days;
+        match reporting.until.map(date::format) {
+            Some(until) if reporting.is_overdue => {
+                format!("report mode was to end on {until}, and lasts for {days} days")
+            }
+            Some(until) => format!("report mode is to end on {until}; it lasts for {days} days"),
+            None => format!("report mode has no end (report_until), and lasts for {days} days"),
+        }
+    }));
     if default.plain_allowed {
         evidence.push("the method plain is allowed".to_owned());
     }

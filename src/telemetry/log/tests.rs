@@ -438,6 +438,11 @@ fn tell_all(telemetry: &Telemetry) {
             sha256: "00",
             needs_restart: "server.listen",
         },
+        Event::ReportModeLasts {
+            upstream,
+            days: 31,
+            until: Some("2026-10-31"),
+        },
         Event::ReviewSnapshotFailed {
             problem: "it cannot be read",
         },
