@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::support::client::Authorization;
-use crate::support::gate;
+use crate::support::gate::{self, Gate};
 use crate::support::params::{Params, s256, unguessable};
 use crate::support::rig::{Config, Rig, authorization_response, target};
 
@@ -237,4 +237,51 @@ fn the_command_prints_the_review_in_every_format() {
     assert_eq!(sarif["version"], "2.1.0");
     let results = sarif["runs"][0]["results"].as_array().unwrap();
     assert_eq!(results.len(), 5, "{sarif:#}");
+}
+
+fn ends(gate: &mut Gate) {
+    gate.signal("TERM");
+    assert!(gate.wait_for_end().success());
+}
+
+/// A gate with the same configuration, after the first one has stopped.
+fn again(rig: &mut Rig) -> Gate {
+    let config = std::fs::read_to_string(rig.gate.config_file()).unwrap();
+    ends(&mut rig.gate);
+    Gate::start(&config)
+}
+
+#[test]
+fn the_counts_survive_a_restart_in_their_file() {
+    let folder = gate::scratch();
+    let file = folder.join("review.json");
+    let tables = format!("[review]\nsnapshot = {file:?}");
+    let mut rig = Rig::with(Config {
+        server: "drain = \"10ms\"",
+        pkce: REPORT,
+        tables: &tables,
+        ..Config::default()
+    })
+    .unguarded();
+    all_kinds(&rig);
+    let before = review(&mut rig);
+    let mut next = again(&mut rig);
+    let after = next.admin("/review.json").json()["upstreams"][0].clone();
+    for member in ["headline", "clients", "days"] {
+        assert_eq!(after[member], before[member], "{member}");
+    }
+    // One that is no snapshot stays as it is, and the gate serves.
+    ends(&mut next);
+    std::fs::write(&file, "{\"version\": 1, \"upstreams\": [").unwrap();
+    let config = std::fs::read_to_string(next.config_file()).unwrap();
+    let mut last = Gate::start(&config);
+    last.log_until(|log| log.contains("review_snapshot_failed"));
+    assert_eq!(
+        last.admin("/review.json").json()["upstreams"][0]["headline"]["sign_ins"],
+        0
+    );
+    ends(&mut last);
+    let left = std::fs::read_to_string(&file).unwrap();
+    assert_eq!(left, "{\"version\": 1, \"upstreams\": [");
+    std::fs::remove_dir_all(folder).unwrap();
 }
