@@ -1,5 +1,6 @@
 //! The files in `deploy/` agree with what the program needs.
 
+mod alerts;
 mod manifests;
 mod proxies;
 mod replicas;
