@@ -21,6 +21,7 @@ mod json_codes;
 mod long_states;
 mod media_types;
 mod once;
+mod one_judge;
 mod own_pair;
 mod pushed;
 mod settlement;
