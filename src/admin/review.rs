@@ -80,7 +80,9 @@ fn client(site: &Site, name: &Name, row: &Row, now: u64) -> Reviewed {
         Kind::None | Kind::Origin | Kind::Others => rules.default_rule(),
     };
     let (all, window) = (row.since(0), row.since(today.saturating_sub(WINDOW - 1)));
-    let exception = configured.map(|client| exception(client, today));
+    let exception = configured
+        .filter(|client| client.until.is_some())
+        .map(|client| exception(client, today));
     let judged = verdict::verdict(rule, row, exception.as_ref(), now);
     let time = |seconds: u64| (seconds > 0).then(|| written(seconds));
     Reviewed {

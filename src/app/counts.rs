@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use crate::clock::{self, date};
 use crate::gateway::{Shared, Snapshot};
-use crate::telemetry::{Event, Telemetry};
+use crate::telemetry::Event;
 
 use file::Stored;
 
@@ -21,28 +21,38 @@ const EVERY: Duration = Duration::from_mins(1);
 /// The counts of all upstreams, and their file. `None`: they are not kept.
 pub(super) struct Counts {
     shared: Arc<Shared>,
-    file: Option<PathBuf>,
+    kept: Option<Kept>,
+}
+
+/// The file, and what it has of upstreams that are not configured now.
+#[derive(Clone)]
+struct Kept {
+    file: PathBuf,
+    others: Stored,
 }
 
 impl Counts {
-    /// Adds what the file has to the counts. One that cannot be read is left alone and reported, and nothing is kept: the next write
-    /// would replace it.
+    /// Adds what the file has to the counts, and writes it, so that a folder that does not exist is noticed at once. A file that cannot
+    /// be read is left alone and reported, and nothing is kept: the next write would replace it.
     pub(super) fn restore(shared: &Arc<Shared>, file: Option<PathBuf>) -> Self {
-        let read = file.as_deref().map(Stored::read);
-        let file = match read {
-            Some(Ok(stored)) => {
-                give(&shared.snapshot(), stored);
-                file
+        let kept = file.and_then(|file| match Stored::read(&file) {
+            Ok(stored) => {
+                let others = give(&shared.snapshot(), stored);
+                Some(Kept { file, others })
             }
-            Some(Err(unreadable)) => {
-                told(&shared.telemetry, &unreadable.to_string());
+            Err(unreadable) => {
+                let problem = format!("{}: {unreadable}", file.display());
+                let problem = &problem;
+                shared
+                    .telemetry
+                    .tell(&Event::ReviewSnapshotUnreadable { problem });
                 None
             }
-            None => None,
-        };
+        });
+        write(shared, kept.clone());
         Self {
             shared: Arc::clone(shared),
-            file,
+            kept,
         }
     }
 
@@ -56,27 +66,29 @@ impl Counts {
                 warn(&self.shared, clock::wall());
             }
             sleep(EVERY).await;
-            let (shared, file) = (Arc::clone(&self.shared), self.file.clone());
+            let (shared, kept) = (Arc::clone(&self.shared), self.kept.clone());
             // The disk may be slow.
-            drop(spawn_blocking(move || write(&shared, file)).await);
+            drop(spawn_blocking(move || write(&shared, kept)).await);
         }
     }
 
     /// Writes the file for the last time.
     pub(super) fn finish(self) {
-        write(&self.shared, self.file);
+        write(&self.shared, self.kept);
     }
 }
 
-fn give(snapshot: &Snapshot, mut stored: Stored) {
+/// Adds the rows of configured upstreams. Returns the others.
+fn give(snapshot: &Snapshot, mut stored: Stored) -> Stored {
     for site in &snapshot.sites {
         let rows = stored.take(&site.settings.name);
         site.state.telemetry.tally().restore(rows);
     }
+    stored
 }
 
-fn write(shared: &Shared, file: Option<PathBuf>) {
-    let Some(file) = file else {
+fn write(shared: &Shared, kept: Option<Kept>) {
+    let Some(Kept { file, others }) = kept else {
         return;
     };
     let snapshot = shared.snapshot();
@@ -84,8 +96,11 @@ fn write(shared: &Shared, file: Option<PathBuf>) {
         let rows = site.state.telemetry.tally().rows();
         (site.settings.name.clone(), rows)
     });
-    if let Err(error) = Stored::new(all).write(&file) {
-        told(&shared.telemetry, &format!("it cannot be written: {error}"));
+    if let Err(error) = others.with(all).write(&file) {
+        let problem = &format!("{}: {error}", file.display());
+        shared
+            .telemetry
+            .tell(&Event::ReviewSnapshotUnwritten { problem });
     }
 }
 
@@ -100,8 +115,4 @@ fn warn(shared: &Shared, now: u64) {
             });
         }
     }
-}
-
-fn told(telemetry: &Telemetry, problem: &str) {
-    telemetry.tell(&Event::ReviewSnapshotFailed { problem });
 }

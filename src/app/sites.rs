@@ -92,7 +92,10 @@ impl Maker {
             },
             |before| Arc::clone(&before.state),
         );
-        state.telemetry.tally().set_most(config.review.rows);
+        let tally = state.telemetry.tally();
+        tally.set_most(config.review.rows);
+        let clients = upstream.gateway.rules.clients();
+        tally.expect(clients.map(|client| client.id.as_str()));
         let store = self.store(config, upstream, before)?;
         let site = Site::new(upstream.gateway.clone(), destination, state, store);
         Ok(Arc::new(match before {

@@ -11,13 +11,18 @@ const MOST: u64 = 64 * 1024;
 
 /// Sends a GET request. Returns status and body of the response.
 pub(super) fn get(admin: SocketAddr, path: &str) -> io::Result<(u16, String)> {
-    get_up_to(admin, path, MOST)
+    get_up_to(admin, path, MOST, PATIENCE)
 }
 
-/// The same for a response of up to `most` bytes.
-pub(super) fn get_up_to(admin: SocketAddr, path: &str, most: u64) -> io::Result<(u16, String)> {
+/// The same for a response of up to `most` bytes, each part of which comes within `patience`.
+pub(super) fn get_up_to(
+    admin: SocketAddr,
+    path: &str,
+    most: u64,
+    patience: Duration,
+) -> io::Result<(u16, String)> {
     let mut socket = TcpStream::connect_timeout(&admin, PATIENCE)?;
-    socket.set_read_timeout(Some(PATIENCE))?;
+    socket.set_read_timeout(Some(patience))?;
     write!(
         socket,
         "GET {path} HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n"

@@ -7,6 +7,7 @@ mod text;
 
 use std::io::{self, Write as _};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 
@@ -17,6 +18,8 @@ use crate::admin::review::Review;
 
 /// The most bytes of a review: many times what the default number of rows takes.
 const MOST: u64 = 256 * 1024 * 1024;
+/// A gate with very many rows needs some seconds.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 #[derive(Debug, Args)]
 pub(super) struct Options {
@@ -42,25 +45,25 @@ pub(super) enum Format {
 /// Prints the review. Exits with 1 if the gate cannot be asked.
 pub(super) fn execute(options: &Options) -> ExitCode {
     let admin = options.admin.admin;
-    let answer = admin_client::get_up_to(admin, "/review.json", MOST);
+    let answer = admin_client::get_up_to(admin, "/review.json", MOST, PATIENCE);
     let document = match answer {
         Ok((200, document)) => document,
         Ok((status, _)) => {
             complain(&format!(
-                "{admin} responded with status {status}\nhelp: use the [admin] listen address of the running gate"
+                "error: {admin} responded with status {status}\nhelp: use the [admin] listen address of the running gate"
             ));
             return ExitCode::FAILURE;
         }
         Err(error) => {
             complain(&format!(
-                "cannot query {admin}: {error}\nhelp: use the [admin] listen address of the running gate"
+                "error: cannot query {admin}: {error}\nhelp: use the [admin] listen address of the running gate"
             ));
             return ExitCode::FAILURE;
         }
     };
     let Some(written) = written(&document, options.format) else {
         complain(&format!(
-            "{admin} responded, but not with a review of this version of pkce-gate"
+            "error: {admin} responded, but not with a review of this version of pkce-gate"
         ));
         return ExitCode::FAILURE;
     };

@@ -204,9 +204,24 @@ fn accounted_for(table: &Table<'_>, lax: &Lax, today: u64) {
     table.push(Problem::error(table.at(lax.key), message, &lax.why, help));
 }
 
-/// Warns of `until` on a client without exceptions.
+/// Reports `until` on a client without exceptions. One whose keys say no less than `[upstream.pkce]` is only a warning: it is written
+/// before the upstream is enforced, and stays when that is taken back.
 fn idle_until(table: &Table<'_>, upstream: &Table<'_>) {
     if table.has("until") && table.is_all_good() && upstream.is_all_good() {
+        let keys = [
+            "mode",
+            "codes",
+            "methods",
+            "response_types",
+            "response_modes",
+        ];
+        if keys.iter().any(|key| table.has(key)) {
+            let message = "the exception has no effect";
+            let label = "[upstream.pkce] is not stricter at present";
+            let help = "leave it if the upstream will be stricter, for example with mode = \"enforce\"; else remove it";
+            table.push(Problem::warning(table.at("until"), message, label, help));
+            return;
+        }
         let message = "`until` does nothing: this client has no exception";
         let label = "nothing here is laxer than [upstream.pkce]";
         let help = "remove it; what a client is (type, redirect_uris, assume_method, verifier_max) does not end";

@@ -31,7 +31,7 @@ pub(super) fn review(table: &Table<'_>, context: &Context<'_>) -> tally::Setting
     let file = TEXT.example("/var/lib/pkce-gate/review.json");
     let snapshot = table.find("snapshot", &file);
     tally::Settings {
-        rows: table.integer("clients", tally::ROWS, 10..=1_000_000),
+        rows: table.integer("clients", tally::ROWS, 10..=100_000),
         snapshot: snapshot.map(|file| context.directory.join(file)),
     }
 }

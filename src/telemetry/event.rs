@@ -265,8 +265,12 @@ pub(crate) enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         until: Option<&'a str>,
     },
-    /// The counts of the review cannot be kept in their file.
-    ReviewSnapshotFailed {
+    /// The file with the counts of the review cannot be read.
+    ReviewSnapshotUnreadable {
+        problem: &'a str,
+    },
+    /// It cannot be written.
+    ReviewSnapshotUnwritten {
         problem: &'a str,
     },
     Draining {
@@ -294,7 +298,8 @@ pub(super) struct About<'e> {
 const FEW_DESCRIPTORS: &str = "raise the limit on open files: LimitNOFILE= in systemd, ulimits in Compose, ulimit -n in a shell";
 const CLOCK_IN_DOUBT: &str = "correct the system clock: ended exceptions stay ended, and while the date is unknown no exception applies";
 const REPORT_MODE_LASTS: &str = "nothing is refused: look at the review, write exceptions for the clients that would break, and then mode = \"enforce\"";
-const REVIEW_SNAPSHOT_FAILED: &str = "the review counts from this start on, and is lost with the process: correct the file or its folder, and restart";
+const UNREADABLE_SNAPSHOT: &str = "the file stays as it is, and the review counts from this start on: correct or remove the file, and restart";
+const UNWRITTEN_SNAPSHOT: &str = "correct the folder or its permissions; the gate tries again every minute, and a restart before that loses the counts";
 const ISSUER_MISMATCH: &str = "public_url has to be the server's own public URL, and issuer, if it is written, the one in its metadata";
 
 /// A warning about an upstream, for an event that clients can cause.
@@ -374,7 +379,8 @@ impl Event<'_> {
                 "SIGHUP reloads the configuration, SIGTERM stops the gate",
             ),
             Self::ReportModeLasts { .. } => hinted(Level::Warn, REPORT_MODE_LASTS),
-            Self::ReviewSnapshotFailed { .. } => hinted(Level::Error, REVIEW_SNAPSHOT_FAILED),
+            Self::ReviewSnapshotUnreadable { .. } => hinted(Level::Error, UNREADABLE_SNAPSHOT),
+            Self::ReviewSnapshotUnwritten { .. } => hinted(Level::Error, UNWRITTEN_SNAPSHOT),
             Self::ReloadFailed { .. } => hinted(
                 Level::Error,
                 "the previous configuration stays in force; pkce-gate check reports all problems",

@@ -96,6 +96,13 @@ impl Tally {
         self.most.store(rows, Ordering::Relaxed);
     }
 
+    /// Makes rows for configured clients, which other names cannot take the place of.
+    pub(crate) fn expect<'c>(&self, clients: impl Iterator<Item = &'c str>) {
+        for client in clients {
+            self.rows.entry(Name::Client(client.into())).or_default();
+        }
+    }
+
     /// Counts a decision. `now`: seconds since 1970.
     pub(super) fn count(&self, told: &Told<'_>, now: u64) {
         let count = Count::of(told.step, told.decided, told.violation, told.method);

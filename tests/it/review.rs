@@ -275,7 +275,7 @@ fn the_counts_survive_a_restart_in_their_file() {
     std::fs::write(&file, "{\"version\": 1, \"upstreams\": [").unwrap();
     let config = std::fs::read_to_string(next.config_file()).unwrap();
     let mut last = Gate::start(&config);
-    last.log_until(|log| log.contains("review_snapshot_failed"));
+    last.log_until(|log| log.contains("review_snapshot_unreadable"));
     assert_eq!(
         last.admin("/review.json").json()["upstreams"][0]["headline"]["sign_ins"],
         0

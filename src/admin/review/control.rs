@@ -3,7 +3,7 @@
 use super::model::{Clause, Control, Cvss, Reviewed, State, Verdict};
 use crate::clock::date;
 use crate::gateway::site::Reporting;
-use crate::policy::{Mode, Rule, Rules};
+use crate::policy::{ClientRule, Mode, Rule, Rules};
 
 const NAME: &str = "Require PKCE for every authorization flow that can carry it";
 const RECOMMENDED: &str = "mode = \"enforce\", methods = [\"S256\"], require = \"all\"";
@@ -18,32 +18,26 @@ pub(super) fn control(
     today: u64,
 ) -> Control {
     let default = rules.default_rule();
-    let lax: Vec<String> = rules
+    let lax: Vec<&ClientRule> = rules
         .clients()
         .filter(|client| client.until.is_none_or(|until| until >= today))
         .filter(|client| !is_strict(&client.rule))
-        .map(|client| {
-            let owner = client.owner.as_deref().unwrap_or("no owner");
-            let until = client.until.map(date::format);
-            format!(
-                "client {:?} has an exception until {} ({owner})",
-                client.id,
-                until.as_deref().unwrap_or("it is removed")
-            )
-        })
         .collect();
+    // A confidential client needs no end under require = "public".
+    let lax_public = lax.iter().filter(|client| !is_confidential(client));
+    let lax_public = lax_public.count() > 0;
     let state = match (is_strict(default), lax.is_empty()) {
         (true, true) => State::Met,
         (true, false) => State::Partly,
         (false, _) if default.mode == Mode::Enforce => State::Partly,
         (false, _) => State::NotMet,
     };
-    let for_public = default.mode == Mode::Enforce && !default.plain_allowed && lax.is_empty();
-    let would_break: Vec<&str> = clients
+    let for_public = default.mode == Mode::Enforce && !default.plain_allowed && !lax_public;
+    let would_break = clients
         .iter()
         .filter(|client| client.verdict == Verdict::WouldBreak)
-        .map(|client| client.client_id.as_str())
-        .collect();
+        .count();
+    let seen: u32 = clients.iter().map(|client| client.sign_ins).sum();
     let mut evidence = vec![format!(
         "mode is {:?} for clients without an exception",
         default.mode.as_str()
@@ -64,20 +58,28 @@ pub(super) fn control(
     if !default.challenge_required {
         evidence.push("confidential clients need no challenge (require = \"public\")".to_owned());
     }
-    evidence.extend(lax);
+    evidence.extend(lax.into_iter().map(exception));
+    evidence.push(
+        "this holds for requests through this gate; close every other way to the server".to_owned(),
+    );
     let remediation = match state {
-        State::Met => "none: keep it so".to_owned(),
-        State::Partly => {
-            "end the exceptions by their dates, with require = \"all\" and S256 alone".to_owned()
+        State::Met => "nothing; keep every other way to the server closed".to_owned(),
+        State::Partly if lax_public => {
+            "end the exceptions by their dates, and allow S256 alone".to_owned()
         }
-        State::NotMet if would_break.is_empty() => {
-            "write mode = \"enforce\" in [upstream.pkce]: no client that was seen would break"
-                .to_owned()
+        State::Partly => "require PKCE of confidential clients, too: require = \"all\"".to_owned(),
+        State::NotMet if default.mode == Mode::Off => {
+            "write mode = \"report\" in [upstream.pkce]: in mode off nothing is counted".to_owned()
         }
+        State::NotMet if seen == 0 => {
+            "let clients sign in through the gate first: nothing was seen yet".to_owned()
+        }
+        State::NotMet if would_break == 0 => format!(
+            "write mode = \"enforce\" in [upstream.pkce]: none of the clients with these {seen} sign-ins would break"
+        ),
         State::NotMet => format!(
-            "tell the owners of {} what to change, or write exceptions for these clients; then write mode = \"enforce\" in \
-             [upstream.pkce]",
-            would_break.join(", ")
+            "tell the owners of the {would_break} clients below what to change; then write mode = \"enforce\" in [upstream.pkce], \
+             together with exceptions for those that are not ready"
         ),
     };
     Control {
@@ -112,6 +114,22 @@ fn clauses(is_met: bool, for_public: bool) -> Vec<Clause> {
         clause("OWASP ASVS 5.0, V10.4.6", is_met),
         clause("SMART App Launch, PKCE", is_met),
     ]
+}
+
+/// Whether the only thing that the rule of the client lacks is the challenge of a confidential client.
+fn is_confidential(client: &ClientRule) -> bool {
+    client.until.is_none() && client.rule.mode == Mode::Enforce && !client.rule.plain_allowed
+}
+
+fn exception(client: &ClientRule) -> String {
+    let id = &client.id;
+    if is_confidential(client) {
+        return format!("the confidential client {id:?} needs no challenge (require = \"public\")");
+    }
+    let owner = client.owner.as_deref().unwrap_or("no owner");
+    let until = client.until.map(date::format);
+    let until = until.as_deref().unwrap_or("it is removed");
+    format!("client {id:?} has an exception until {until} ({owner})")
 }
 
 fn is_strict(rule: &Rule) -> bool {

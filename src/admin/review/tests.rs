@@ -101,6 +101,45 @@ fn a_client_is_ready_when_its_last_day_was_good() {
     }
 }
 
+/// Its owner would remove the exception.
+#[test]
+fn an_exempt_client_is_not_called_ready_before_it_was_seen_to_be() {
+    let good = Numbers {
+        s256: 2,
+        verified: 2,
+        ..Numbers::default()
+    };
+    let off = Rule {
+        mode: Mode::Off,
+        ..Rule::default()
+    };
+    for (rule, row, said) in [
+        (
+            &Rule::default(),
+            row(good, NOW, 0),
+            "sends what enforcement needs",
+        ),
+        (
+            &Rule::default(),
+            Row::default(),
+            "no complete sign-in with PKCE yet",
+        ),
+        (
+            &Rule::default(),
+            row(good, NOW - 1, NOW),
+            "would break: missing_challenge (3)",
+        ),
+        (
+            &off,
+            row(good, NOW, 0),
+            "not judged, because its mode is off",
+        ),
+    ] {
+        let judged = verdict(rule, &row, Some(&exception(false)), NOW);
+        assert_eq!(judged.why, format!("exempt until 2027-03-31; {said}"));
+    }
+}
+
 #[test]
 fn the_document_is_read_back_as_it_was_written() {
     let review = Review {

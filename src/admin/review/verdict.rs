@@ -1,7 +1,7 @@
 //! Whether a client would break.
 
 use super::model::{Exception, Verdict};
-use crate::policy::Rule;
+use crate::policy::{Mode, Rule};
 use crate::telemetry::tally::Row;
 
 /// How long a bad sign-in counts although good ones followed it, in seconds. Another instance of the client may still be old.
@@ -30,12 +30,16 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
         violations.join(", ")
     };
     if let Some(until) = in_force.and_then(|exception| exception.until.as_deref()) {
-        let would = if breaks {
+        let now = if rule.mode == Mode::Off {
+            "not judged, because its mode is off".to_owned()
+        } else if breaks {
             format!("would break: {}", reasons())
-        } else {
+        } else if all.verified > 0 && row.last_bad == 0 {
             "sends what enforcement needs".to_owned()
+        } else {
+            "no complete sign-in with PKCE yet".to_owned()
         };
-        return judged(Verdict::Exempt, format!("exempt until {until}; {would}"));
+        return judged(Verdict::Exempt, format!("exempt until {until}; {now}"));
     }
     if row.last_seen == 0 {
         return judged(
@@ -44,12 +48,17 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
         );
     }
     if breaks {
-        return judged(Verdict::WouldBreak, reasons());
+        let ended = if all.verified + all.unverified > 0 {
+            ""
+        } else {
+            "; no sign-in was completed"
+        };
+        return judged(Verdict::WouldBreak, reasons() + ended);
     }
     if all.verified == 0 {
         return judged(
             Verdict::NotSeen,
-            "no complete sign-in with a verified challenge yet".to_owned(),
+            "no complete sign-in with PKCE yet".to_owned(),
         );
     }
     if !rule.challenge_required && all.none == 0 && all.unverified == 0 {
@@ -64,7 +73,7 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
     judged(
         Verdict::Ready,
         format!(
-            "{} sign-ins with a verified challenge{earlier}",
+            "{} token requests with a verified challenge{earlier}",
             all.verified
         ),
     )

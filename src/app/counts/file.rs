@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 use crate::files;
 use crate::telemetry::tally::{Name, Row};
 
-/// The most bytes of such a file: many times what the maximum number of rows takes.
-const MOST: u64 = 256 * 1024 * 1024;
+/// The most bytes of such a file: twice what the largest number of rows takes.
+const MOST: u64 = 1024 * 1024 * 1024;
 
 /// The rows of each upstream, by its name.
-#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stored {
     /// Of this form.
     version: u32,
@@ -34,12 +34,14 @@ pub(crate) enum Unreadable {
 }
 
 impl Stored {
-    /// Of these upstreams.
-    pub(crate) fn new(upstreams: impl IntoIterator<Item = (String, Vec<(Name, Row)>)>) -> Self {
-        Self {
-            version: VERSION,
-            upstreams: upstreams.into_iter().collect(),
-        }
+    /// Adds the rows of these upstreams.
+    pub(crate) fn with(
+        mut self,
+        upstreams: impl IntoIterator<Item = (String, Vec<(Name, Row)>)>,
+    ) -> Self {
+        self.version = VERSION;
+        self.upstreams.extend(upstreams);
+        self
     }
 
     /// Reads a file. One that does not exist has no rows.

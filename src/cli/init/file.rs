@@ -87,7 +87,7 @@ fn heading(plan: &Plan<'_>) -> String {
         "2. pkce-gate check --config FILE tells what this file means. It warns that nothing is refused, which is intended.",
         "3. pkce-gate doctor --config FILE asks the server what it really does about PKCE.",
         "4. pkce-gate run --config FILE. Let clients reach the server through the gate, at public_url.",
-        "5. Lines of the log with \"decision\":\"reported\" name the clients that enforcing would break, and why.",
+        "5. pkce-gate review lists the clients that enforcing would break, and why. The page /review of [admin] shows the same.",
         "6. Change these clients. Give those that cannot be changed in time an exception: an [[upstream.client]] with until, \
          owner and reason.",
         "7. Set mode = \"enforce\", and close every way to the server around the gate.",

@@ -60,7 +60,7 @@ fn escaped(text: &str) -> String {
         if letter.is_ascii_punctuation() && !".,:;()=/\"'-".contains(letter) {
             out.push('\\');
         }
-        out.push(if letter == '\n' { ' ' } else { letter });
+        out.push(if letter.is_control() { ' ' } else { letter });
     }
     out
 }

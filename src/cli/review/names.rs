@@ -18,7 +18,7 @@ pub(super) fn plain(name: &str) -> String {
     let shown: String = name
         .chars()
         .take(LONGEST)
-        .filter(|letter| !letter.is_control() && !matches!(letter, '\u{200e}'..='\u{202e}'))
+        .filter(|letter| !letter.is_control() && !matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}'))
         .collect();
     if name.chars().count() > LONGEST {
         shown + "…"

@@ -181,6 +181,17 @@ fn until_without_an_exception_is_reported() {
              nothing here is laxer than [upstream.pkce] | {HELP}"
         )],
     );
+    // The upstream may be enforced later, or not any more.
+    check_upstream(
+        "[upstream.pkce]\nmode = \"report\"\n[[upstream.client]]\nid = \"a\"\nmode = \"report\"\nuntil = 2027-03-31\n\
+         owner = \"a\"\nreason = \"b\"",
+        &[
+            "2:8 warning: nothing is refused at \"legacy\" | violations are recorded only | \
+             write mode = \"enforce\" once the log shows that every client is ready",
+            "6:9 warning: the exception has no effect | [upstream.pkce] is not stricter at present | \
+             leave it if the upstream will be stricter, for example with mode = \"enforce\"; else remove it",
+        ],
+    );
     // Consequential errors are not reported.
     check(
         "until = 2027-03-31\nmode = \"reprot\"",

@@ -443,8 +443,11 @@ fn tell_all(telemetry: &Telemetry) {
             days: 31,
             until: Some("2026-10-31"),
         },
-        Event::ReviewSnapshotFailed {
+        Event::ReviewSnapshotUnreadable {
             problem: "it cannot be read",
+        },
+        Event::ReviewSnapshotUnwritten {
+            problem: "it cannot be written",
         },
         Event::ReloadFailed { problem: "x" },
         Event::Draining { limit_seconds: 0 },

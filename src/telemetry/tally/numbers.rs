@@ -118,7 +118,7 @@ pub(crate) struct Day {
 pub(crate) struct Row {
     pub(crate) first_seen: u64,
     pub(crate) last_seen: u64,
-    /// The last sign-in that enforcement allows, and the last one that it does not.
+    /// The last sign-in that ended with a verified challenge, and the last one that enforcement does not allow.
     pub(crate) last_good: u64,
     pub(crate) last_bad: u64,
     /// The origin of the redirect URI with which it was first seen.
@@ -154,10 +154,19 @@ impl Row {
             },
             (Count::Redeemed { is_verified: true }, None) => numbers.verified = 1,
             (Count::Redeemed { is_verified: false }, None) => numbers.unverified = 1,
+            // In report mode it is forwarded.
+            (Count::Redeemed { is_verified: false }, Some(Violation::MissingChallenge))
+                if decided == Decided::Reported =>
+            {
+                numbers.unverified = 1;
+            }
             (Count::Redeemed { .. } | Count::Other, _) => {}
         }
         match violation {
-            None => self.last_good = self.last_good.max(now),
+            None if count == (Count::Redeemed { is_verified: true }) => {
+                self.last_good = self.last_good.max(now);
+            }
+            None => {}
             Some(violation) => {
                 one_more(&mut self.violations, violation.label());
                 if ends_sign_in(count, violation) {

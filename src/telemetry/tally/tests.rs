@@ -119,6 +119,30 @@ fn the_number_of_rows_is_bounded_and_the_rest_is_counted() {
     assert_eq!(others.sign_ins(), 801);
 }
 
+/// A flood of made-up names takes no place from configured clients.
+#[test]
+fn configured_clients_have_rows_of_their_own() {
+    let scene = Scene::default();
+    scene.0.set_most(10);
+    scene.0.expect(["erp", "spa"].into_iter());
+    for number in 0..100 {
+        scene.tell(Step::Begins, &format!("c{number}"), None, NOW);
+    }
+    scene.tell(Step::Begins, "erp", Some(&Violation::MissingChallenge), NOW);
+    assert_eq!(scene.client("erp").since(0).failing(), 1);
+    assert_eq!(scene.client("spa"), Row::default());
+}
+
+/// Anyone can begin a sign-in in the name of a client.
+#[test]
+fn only_a_verified_redemption_is_a_good_sign_in() {
+    let scene = Scene::default();
+    scene.tell(Step::Begins, "spa", None, NOW);
+    assert_eq!(scene.client("spa").last_good, 0);
+    scene.tell(Step::Redeems, "spa", None, NOW + 1);
+    assert_eq!(scene.client("spa").last_good, NOW + 1);
+}
+
 /// Clients that register themselves for each sign-in. Those that were there before keep their rows.
 #[test]
 fn many_names_with_one_redirect_origin_share_a_row() {
