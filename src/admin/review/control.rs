@@ -1,7 +1,8 @@
 //! The control in the form that security reviews use.
 
-use super::model::{Clause, Control, Cvss, Reviewed, State, Verdict};
-use crate::policy::{Mode, Rule, Rules};
+use super::model::{Clause, Control, Cvss, Kind, Reviewed, State, Verdict};
+use crate::clock::date;
+use crate::policy::{ClientRule, Mode, Rule, Rules};
 
 const NAME: &str = "Require PKCE for every authorization flow that can carry it";
 const RECOMMENDED: &str = "mode = \"enforce\", methods = [\"S256\"], require = \"all\"";
@@ -11,32 +12,19 @@ const WHY: &str = "Without PKCE, anyone who gets an authorization code (from bro
 
 pub(super) fn control(rules: &Rules, clients: &[Reviewed], today: u64) -> Control {
     let default = rules.default_rule();
-    let lax: Vec<String> = rules
+    let in_force = rules
         .clients()
-        .filter(|client| client.until.is_none_or(|until| until >= today))
-        .filter(|client| !is_strict(&client.rule))
-        .map(|client| {
-            let owner = client.owner.as_deref().unwrap_or("no owner");
-            let until = client.until.map(crate::clock::date::format);
-            format!(
-                "client {:?} has an exception until {} ({owner})",
-                client.id,
-                until.as_deref().unwrap_or("it is removed")
-            )
-        })
-        .collect();
+        .filter(|client| client.until.is_none_or(|until| until >= today));
+    let lax: Vec<&ClientRule> = in_force.filter(|client| !is_strict(&client.rule)).collect();
     let state = match (is_strict(default), lax.is_empty()) {
         (true, true) => State::Met,
         (true, false) => State::Partly,
         (false, _) if default.mode == Mode::Enforce => State::Partly,
         (false, _) => State::NotMet,
     };
-    let for_public = default.mode == Mode::Enforce && !default.plain_allowed && lax.is_empty();
-    let would_break: Vec<&str> = clients
-        .iter()
-        .filter(|client| client.verdict == Verdict::WouldBreak)
-        .map(|client| client.client_id.as_str())
-        .collect();
+    let for_public = std::iter::once(default)
+        .chain(lax.iter().map(|client| &client.rule))
+        .all(|rule| rule.mode == Mode::Enforce && !rule.plain_allowed);
     let mut evidence = vec![format!(
         "mode is {:?} for clients without an exception",
         default.mode.as_str()
@@ -47,21 +35,22 @@ pub(super) fn control(rules: &Rules, clients: &[Reviewed], today: u64) -> Contro
     if !default.challenge_required {
         evidence.push("confidential clients need no challenge (require = \"public\")".to_owned());
     }
-    evidence.extend(lax);
+    evidence.extend(lax.iter().filter_map(|client| laxer(client, default)));
     let remediation = match state {
         State::Met => "none: keep it so".to_owned(),
         State::Partly => {
             "end the exceptions by their dates, with require = \"all\" and S256 alone".to_owned()
         }
-        State::NotMet if would_break.is_empty() => {
-            "write mode = \"enforce\" in [upstream.pkce]: no client that was seen would break"
-                .to_owned()
-        }
-        State::NotMet => format!(
-            "tell the owners of {} what to change, or write exceptions for these clients; then write mode = \"enforce\" in \
-             [upstream.pkce]",
-            would_break.join(", ")
-        ),
+        State::NotMet => match owners(clients) {
+            None => {
+                "write mode = \"enforce\" in [upstream.pkce]: no client that was seen would break"
+                    .to_owned()
+            }
+            Some(owners) => format!(
+                "tell the owners of {owners} what to change, or write exceptions for these clients; then write mode = \"enforce\" in \
+                 [upstream.pkce]"
+            ),
+        },
     };
     Control {
         name: NAME.to_owned(),
@@ -95,6 +84,48 @@ fn clauses(is_met: bool, for_public: bool) -> Vec<Clause> {
         clause("OWASP ASVS 5.0, V10.4.6", is_met),
         clause("SMART App Launch, PKCE", is_met),
     ]
+}
+
+/// In which way a client has a laxer rule than others. `None`: in no way, all of them have.
+fn laxer(client: &ClientRule, default: &Rule) -> Option<String> {
+    let id = &client.id;
+    if let Some(until) = client.until {
+        let owner = client.owner.as_deref().unwrap_or("no owner");
+        let until = date::format(until);
+        return Some(format!(
+            "client {id:?} has an exception until {until} ({owner})"
+        ));
+    }
+    let needs_no_challenge = default.challenge_required && !client.rule.challenge_required;
+    needs_no_challenge.then(|| format!("client {id:?} is confidential and needs no challenge"))
+}
+
+/// The clients that would break, by name. Clients choose their names, so they are quoted, and there are few.
+fn owners(clients: &[Reviewed]) -> Option<String> {
+    const NAMED: usize = 5;
+    let mut broken = clients
+        .iter()
+        .filter(|client| client.verdict == Verdict::WouldBreak);
+    let named: Vec<String> = broken.by_ref().take(NAMED).map(name).collect();
+    match (named.is_empty(), broken.count()) {
+        (true, _) => None,
+        (false, 0) => Some(named.join(", ")),
+        (false, more) => Some(format!("{} and {more} more", named.join(", "))),
+    }
+}
+
+fn name(client: &Reviewed) -> String {
+    const LONGEST: usize = 60;
+    let mut id: String = client.client_id.chars().take(LONGEST).collect();
+    if id.len() < client.client_id.len() {
+        id.push('…');
+    }
+    match client.kind {
+        Kind::Client => format!("{id:?}"),
+        Kind::Origin => format!("further clients at {id:?}"),
+        Kind::None => "requests without a client_id".to_owned(),
+        Kind::Others => "all others".to_owned(),
+    }
 }
 
 fn is_strict(rule: &Rule) -> bool {
