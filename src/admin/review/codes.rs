@@ -8,7 +8,7 @@ use crate::policy::Hint;
 /// An explained violation or hint.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub(super) struct Code {
-    pub(super) code: &'static str,
+    pub(super) label: &'static str,
     /// The page of the manual. Its section has the code as its title.
     pub(super) manual: &'static str,
     pub(super) text: &'static str,
@@ -141,16 +141,16 @@ const VIOLATIONS: [(&str, &str); 32] = [
 /// The explanation of a code. `None`: a snapshot may have codes of another version.
 pub(super) fn find(code: &str) -> Option<Code> {
     let violation = VIOLATIONS.iter().find(|(known, _)| *known == code);
-    if let Some((code, text)) = violation {
+    if let Some((label, text)) = violation {
         return Some(Code {
-            code,
+            label,
             manual: "Violations",
             text,
         });
     }
     let hint = Hint::ALL.into_iter().find(|hint| hint.code() == code)?;
     Some(Code {
-        code: hint.code(),
+        label: hint.code(),
         manual: "Hints",
         text: hint.sentence(),
     })

@@ -109,7 +109,7 @@ fn the_document_is_read_back_as_it_was_written() {
         upstreams: vec![Upstream {
             name: "a".to_owned(),
             mode: "report".to_owned(),
-            control: control::control(&crate::policy::Rules::default(), &[], NOW / DAY),
+            control: control::control(&Rules::default(), &[], NOW / DAY),
             headline: headline(&[]),
             days: days(&[], NOW),
             clients: Vec::new(),
