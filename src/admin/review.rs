@@ -1,10 +1,14 @@
 //! The review: which clients would break under enforcement, and the state of the control per upstream. Made from the tally and the
 //! configuration on each request.
 
+mod chart;
+mod codes;
 mod control;
 mod model;
 pub(super) mod page;
+mod section;
 mod verdict;
+mod wanted;
 
 use crate::clock::{self, date};
 use crate::gateway::site::Site;
@@ -150,11 +154,16 @@ fn headline(clients: &[Reviewed]) -> Headline {
     let (sign_ins, failing) = (sum(|client| client.sign_ins), sum(|client| client.failing));
     let would_break = count(Verdict::WouldBreak);
     let (all, days) = (clients.len(), WINDOW);
-    Headline {
-        text: format!(
+    let text = if all == 0 {
+        "No client has been seen yet".to_owned()
+    } else {
+        format!(
             "{would_break} of {all} clients would break; enforcing every client would have failed {failing} of {sign_ins} sign-ins of \
              the last {days} days"
-        ),
+        )
+    };
+    Headline {
+        text,
         clients: all,
         ready: count(Verdict::Ready),
         would_break,

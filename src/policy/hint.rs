@@ -48,6 +48,20 @@ pub(crate) struct SignIn {
 }
 
 impl Hint {
+    pub(crate) const ALL: [Self; 11] = [
+        Self::HexChallenge,
+        Self::PaddedChallenge,
+        Self::StandardBase64Challenge,
+        Self::MisspeltMethod,
+        Self::MissingMethod,
+        Self::VerifierIsChallenge,
+        Self::VerifierIsState,
+        Self::VerifierOfOtherSignIn,
+        Self::ConstantChallenge,
+        Self::SharedChallenge,
+        Self::RfcTestVector,
+    ];
+
     /// The hint on a violation of a request with this challenge and method. It is certain: a challenge that would still be invalid
     /// after the change gets none.
     pub(crate) fn of_violation(

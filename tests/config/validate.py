@@ -1,4 +1,4 @@
-"""Validates TOML files (arguments) with a JSON Schema (standard input). Prints a line of JSON for each, with place and keyword of its errors."""
+"""Validates TOML or JSON files (arguments) with a JSON Schema (standard input). Prints a line of JSON for each, with place and keyword of its errors."""
 
 import datetime
 import json
@@ -22,6 +22,6 @@ jsonschema.Draft202012Validator.check_schema(schema)
 validator = jsonschema.Draft202012Validator(schema)
 for name in sys.argv[1:]:
     with open(name, "rb") as file:
-        document = as_an_editor_shows_it(tomllib.load(file))
+        document = json.load(file) if name.endswith(".json") else as_an_editor_shows_it(tomllib.load(file))
     errors = validator.iter_errors(document)
     print(json.dumps(sorted(f"{error.json_path} {error.validator}" for error in errors)))

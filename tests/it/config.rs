@@ -1,12 +1,10 @@
 //! The diagnostics for a broken `config.toml`, byte for byte, and the commands `check` and `schema`.
 
-use std::io::Write as _;
-use std::path::Path;
-use std::process::{Command, Output, Stdio};
+use std::process::{Command, Output};
 
-use crate::support::fixture::HINT;
 use crate::support::gate::scratch;
 use crate::support::params::unguessable;
+use crate::support::schema;
 use crate::support::store::seal_key;
 use pkce_gate::parts::{Problems, date, load};
 
@@ -183,27 +181,7 @@ fn schema_prints_the_reference_file_and_the_manual_page() {
 
 /// The errors that the JSON Schema finds in the files: place and keyword.
 fn found_by_the_schema(files: &[&str]) -> Vec<Vec<String>> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let python = root.join("tests/servers/.venv/bin/python");
-    assert!(python.exists(), "python; {HINT}");
-    let mut validator = Command::new(python)
-        .current_dir(root)
-        .arg("tests/config/validate.py")
-        .args(files)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let schema = pkce_gate(&["schema"]).stdout;
-    validator.stdin.take().unwrap().write_all(&schema).unwrap();
-    let output = validator.wait_with_output().unwrap();
-    assert!(output.status.success(), "the validator ends well");
-    let lines = text(&output.stdout).lines();
-    let found: Vec<_> = lines
-        .map(|line| serde_json::from_str(line).unwrap())
-        .collect();
-    assert_eq!(found.len(), files.len());
-    found
+    schema::errors(&pkce_gate(&["schema"]).stdout, files)
 }
 
 /// An editor must not mark a file that the gate accepts.

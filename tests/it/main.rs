@@ -21,6 +21,7 @@ mod passthrough;
 mod real_browser;
 mod real_clients;
 mod real_mcp;
+mod real_review;
 mod real_servers;
 mod redemption;
 mod redis_servers;

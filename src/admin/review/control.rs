@@ -22,6 +22,8 @@ pub(super) fn control(
         .clients()
         .filter(|client| client.until.is_none_or(|until| until >= today))
         .filter(|client| !is_strict(&client.rule))
+        // One that is configured for another reason has the rule of the others.
+        .filter(|client| client.until.is_some() || client.rule.mode == Mode::Enforce)
         .collect();
     // A confidential client needs no end under require = "public".
     let lax_public = lax.iter().filter(|client| !is_confidential(client));

@@ -1,25 +1,35 @@
 //! The review as a page. Its template gets what the document has, and nothing else.
 
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderValue;
-use minijinja::context;
 use minijinja::value::Serde;
+use minijinja::{Value, context};
 use sha2::{Digest as _, Sha256};
 
-use super::model::{Review, Reviewed, Upstream, Verdict};
-use crate::oauth::Params;
+use super::codes;
+use super::model::{Review, Upstream, Verdict};
+use super::section::{section, time};
+use super::wanted::Wanted;
 use crate::pages::Templates;
 
 const STYLE: &str = include_str!("review.css");
 
-static TEMPLATE: LazyLock<Templates> =
-    LazyLock::new(|| Templates::new(&[("review.html", include_str!("review.html"))]));
+static TEMPLATE: LazyLock<Templates> = LazyLock::new(|| {
+    Templates::new(&[
+        ("review.html", include_str!("review.html")),
+        ("section.html", include_str!("section.html")),
+    ])
+});
 
-/// The most rows of one page.
-const ROWS: usize = 200;
+/// The most rows of one page. With names as long as they can be, it has less than 1 MiB.
+const ROWS: usize = 100;
+
+/// The most upstreams that one page shows in full. Of more, it has the list.
+const SECTIONS: usize = 4;
 
 /// The policy of the page: nothing but its own style.
 pub(crate) fn policy() -> HeaderValue {
@@ -34,160 +44,76 @@ pub(crate) fn policy() -> HeaderValue {
     POLICY.clone()
 }
 
-/// What the link asks for.
-#[derive(Default)]
-struct Wanted {
-    upstream: Option<String>,
-    verdict: Option<Verdict>,
-    sort: Sort,
-    page: usize,
-}
-
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Sort {
-    #[default]
-    Urgent,
-    Name,
-    SignIns,
-    LastSeen,
-}
-
-impl Sort {
-    const ALL: [(Self, &'static str, &'static str); 4] = [
-        (Self::Urgent, "urgent", "urgency"),
-        (Self::Name, "name", "name"),
-        (Self::SignIns, "sign_ins", "sign-ins"),
-        (Self::LastSeen, "last_seen", "last seen"),
-    ];
-}
-
-impl Wanted {
-    /// Unknown parameters and values count for nothing.
-    fn read(query: &str) -> Self {
-        let mut wanted = Self::default();
-        let Ok(params) = Params::survey(query.as_bytes(), 16) else {
-            return wanted;
-        };
-        for pair in params.iter() {
-            let value = pair.value();
-            match pair.name() {
-                "upstream" => wanted.upstream = Some(value.to_owned()),
-                "verdict" => {
-                    wanted.verdict = Verdict::ALL
-                        .into_iter()
-                        .find(|known| known.label() == value);
-                }
-                "sort" => {
-                    let found = Sort::ALL.into_iter().find(|(_, label, _)| *label == value);
-                    wanted.sort = found.map_or(Sort::Urgent, |(sort, ..)| sort);
-                }
-                "page" => wanted.page = value.parse().unwrap_or_default(),
-                _ => {}
-            }
-        }
-        wanted
-    }
-}
-
 /// The page. `query`: filters and order, as its own links have them.
 pub(crate) fn page(review: &Review, query: &str) -> String {
     let wanted = Wanted::read(query);
-    let upstreams: Vec<_> = review
-        .upstreams
-        .iter()
-        .filter(|upstream| {
-            wanted
-                .upstream
-                .as_ref()
-                .is_none_or(|name| *name == upstream.name)
-        })
-        .map(|upstream| shown(upstream, &wanted))
-        .collect();
-    let sort = Sort::ALL
+    let are_several = review.upstreams.len() > 1;
+    let name = wanted.upstream.as_deref();
+    let mut shown: Vec<_> = review.upstreams.iter().enumerate().collect();
+    shown.retain(|(_, upstream)| name.is_none_or(|name| name == upstream.name));
+    let is_unknown = shown.is_empty() && name.is_some();
+    if shown.len() > SECTIONS {
+        shown.clear();
+    }
+    let rows = ROWS / shown.len().max(1);
+    let mut used = BTreeSet::new();
+    let sections: Vec<Value> = shown
         .into_iter()
-        .find(|(sort, ..)| *sort == wanted.sort);
+        .map(|(at, upstream)| {
+            let wanted = Wanted {
+                upstream: are_several.then(|| upstream.name.clone()),
+                ..wanted.clone()
+            };
+            section(upstream, at + 1, &wanted, rows, &mut used)
+        })
+        .collect();
+    let upstreams = review.upstreams.iter().enumerate();
+    let upstreams = upstreams.map(|(at, upstream)| listed(upstream, at + 1, &wanted));
     TEMPLATE.render(
         "review.html",
         context! {
             style => STYLE,
-            generated => &review.generated,
+            generated => time(&review.generated),
             version => &review.version,
-            upstreams,
-            verdicts => Verdict::ALL.map(|verdict| context! { label => verdict.label(), text => verdict.to_string() }),
-            verdict => wanted.verdict.map(Verdict::label),
-            sorts => Sort::ALL.map(|(_, label, text)| context! { label, text }),
-            sort => sort.map(|(_, label, _)| label),
+            are_several,
+            is_unknown,
+            wanted => name,
+            everything => Wanted::default().link("upstreams"),
+            upstreams => upstreams.collect::<Vec<_>>(),
+            sections,
+            verdicts => verdicts(),
+            codes => used.into_iter().map(|code| Value::from(Serde(code))).collect::<Vec<_>>(),
         },
     )
 }
 
-fn shown(upstream: &Upstream, wanted: &Wanted) -> minijinja::Value {
-    let mut clients: Vec<&Reviewed> = upstream
-        .clients
-        .iter()
-        .filter(|client| {
-            wanted
-                .verdict
-                .is_none_or(|verdict| client.verdict == verdict)
-        })
-        .collect();
-    match wanted.sort {
-        Sort::Urgent => {}
-        Sort::Name => clients.sort_by(|one, other| one.client_id.cmp(&other.client_id)),
-        Sort::SignIns => clients.sort_by_key(|client| std::cmp::Reverse(client.sign_ins)),
-        Sort::LastSeen => clients.sort_by(|one, other| other.last_seen.cmp(&one.last_seen)),
-    }
-    let all = clients.len();
-    let pages = all.div_ceil(ROWS).max(1);
-    let page = wanted.page.min(pages - 1);
-    let rows: Vec<_> = clients
-        .into_iter()
-        .skip(page * ROWS)
-        .take(ROWS)
-        .map(|client| {
-            context! { verdict_text => client.verdict.to_string(), ..minijinja::Value::from(Serde(client)) }
-        })
-        .collect();
+/// A row of the list of upstreams.
+fn listed(upstream: &Upstream, number: usize, wanted: &Wanted) -> Value {
+    let only = Wanted {
+        upstream: Some(upstream.name.clone()),
+        ..wanted.with_page(0)
+    };
     context! {
-        rows,
-        bars => bars(upstream),
-        all,
-        page,
-        pages,
-        ..minijinja::Value::from(Serde(upstream))
+        name => &upstream.name,
+        link => only.link(&format!("upstream-{number}")),
+        is_shown => wanted.upstream.as_ref() == Some(&upstream.name),
+        mode => &upstream.mode,
+        state => Value::from(Serde(upstream.control.state)),
+        state_text => upstream.control.state.to_string(),
+        headline => Value::from(Serde(&upstream.headline)),
     }
 }
 
-/// The bars of the chart: a column for each day, in a box of 600 by 100.
-fn bars(upstream: &Upstream) -> Vec<minijinja::Value> {
-    const HEIGHT: f32 = 100.0;
-    let highest = upstream
-        .days
-        .iter()
-        .map(|day| day.sign_ins.max(day.failing))
-        .max();
-    let highest = highest.unwrap_or_default().max(1);
-    let scaled = |number: u32| (HEIGHT * as_f32(number) / as_f32(highest)).ceil();
-    let days = upstream.days.iter().enumerate();
-    days.map(|(at, day)| {
-        let failing = day.failing.min(day.sign_ins.max(day.failing));
-        let good = day.sign_ins.saturating_sub(failing);
-        let (of_good, of_failing) = (scaled(good), scaled(failing));
+fn verdicts() -> Vec<Value> {
+    let all = Verdict::ALL.map(|verdict| {
         context! {
-            x => at * 20,
-            good_y => HEIGHT - of_failing - of_good,
-            good => of_good,
-            failing_y => HEIGHT - of_failing,
-            failing => of_failing,
-            day => &day.day,
-            sign_ins => day.sign_ins,
-            number => day.failing,
+            label => verdict.label(),
+            text => verdict.to_string(),
+            meaning => codes::meaning(verdict),
         }
-    })
-    .collect()
+    });
+    Vec::from(all)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "for a height in pixels")]
-fn as_f32(number: u32) -> f32 {
-    number as f32
-}
+#[cfg(test)]
+mod tests;

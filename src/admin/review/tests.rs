@@ -1,6 +1,6 @@
 use super::verdict::verdict;
 use super::*;
-use crate::policy::{Mode, Rule};
+use crate::policy::{Mode, Rule, Rules};
 use crate::telemetry::tally::Numbers;
 
 const NOW: u64 = 20_000 * DAY + 5;
@@ -148,7 +148,7 @@ fn the_document_is_read_back_as_it_was_written() {
         upstreams: vec![Upstream {
             name: "a".to_owned(),
             mode: "report".to_owned(),
-            control: control::control(&crate::policy::Rules::default(), &[], None, NOW / DAY),
+            control: control::control(&Rules::default(), &[], None, NOW / DAY),
             headline: headline(&[]),
             days: days(&[], NOW),
             clients: Vec::new(),
@@ -158,4 +158,85 @@ fn the_document_is_read_back_as_it_was_written() {
     assert_eq!(serde_json::from_str::<Review>(&text).unwrap(), review);
     assert_eq!(review.generated, "2024-10-04T00:00:05Z");
     assert_eq!(review.upstreams[0].days.len(), 30);
+}
+
+fn broken(kind: &str, name: &str) -> Reviewed {
+    let numbers = serde_json::json!({ "s256": 0, "plain": 0, "malformed": 0, "none": 1 });
+    let row = serde_json::json!({
+        "client_id": name, "kind": kind, "verdict": "would_break", "why": "", "mode": "report", "exception": null,
+        "first_seen": null, "last_seen": null, "last_good": null, "last_bad": null, "redirect_origin": null,
+        "authorization": numbers, "redemption": { "verified": 0, "unverified": 0, "violations": {} },
+        "hints": [], "sign_ins": 1, "failed": 0, "failing": 1,
+    });
+    serde_json::from_value(row).unwrap()
+}
+
+/// Clients choose their names, and there may be thousands. A name in this sentence could read like an instruction.
+#[test]
+fn the_remediation_names_no_client() {
+    let report = Rule {
+        mode: Mode::Report,
+        ..Rule::default()
+    };
+    let rules = Rules::new(report, []);
+    let remediation =
+        |clients: &[Reviewed]| control::control(&rules, clients, None, NOW / DAY).remediation;
+    let odd = remediation(&[
+        broken("client", "\u{1b}[31m\u{202e}\""),
+        broken("others", ""),
+    ]);
+    assert!(
+        odd.starts_with("tell the owners of the 2 clients below"),
+        "{odd}"
+    );
+    let long = broken("client", &"x".repeat(512));
+    let many = remediation(&vec![long; 10_000]);
+    assert!(
+        many.contains("10000 clients") && many.len() < 1000,
+        "{many}"
+    );
+}
+
+/// A client that is only configured is no exception, and one that needs no challenge because it is confidential leaves the public
+/// clients covered.
+#[test]
+fn evidence_and_clauses_are_about_what_the_rules_say() {
+    let client = |id: &str, rule: Rule| {
+        let id = ClientId::new(id);
+        let client = ClientRule {
+            id: id.as_str().to_owned(),
+            afterwards: rule.clone(),
+            rule,
+            until: None,
+            owner: None,
+            reason: None,
+        };
+        (id.digest(), client)
+    };
+    let report = Rule {
+        mode: Mode::Report,
+        ..Rule::default()
+    };
+    let confidential = Rule {
+        challenge_required: false,
+        ..Rule::default()
+    };
+    let observed = Rules::new(report.clone(), [client("spa", report)]);
+    let observed = control::control(&observed, &[], None, NOW / DAY);
+    let says_exception = |line: &String| line.contains("has an exception");
+    assert!(
+        !observed.evidence.iter().any(says_exception),
+        "{observed:?}"
+    );
+    let all = ["b", "a"].map(|id| client(id, confidential.clone()));
+    let public = Rules::new(Rule::default(), all);
+    let public = control::control(&public, &[], None, NOW / DAY);
+    assert_eq!(public.state, State::Partly);
+    for id in ["a", "b"] {
+        let line =
+            format!("the confidential client {id:?} needs no challenge (require = \"public\")");
+        assert!(public.evidence.contains(&line), "{public:?}");
+    }
+    let met = public.clauses.iter().filter(|clause| clause.is_met);
+    assert_eq!(met.count(), 2, "{:?}", public.clauses);
 }

@@ -17,8 +17,21 @@ pub(super) fn sarif(review: &Review) -> String {
                 "name": "pkce-gate",
                 "version": review.version,
                 "rules": [
-                    rule("control-not-met", "PKCE is not required", "error"),
-                    rule("client-would-break", "A client would break under enforcement", "warning"),
+                    rule(
+                        "control-not-met",
+                        "error",
+                        "PKCE is not required",
+                        "The gate lets some clients sign in without PKCE (RFC 9700 section 2.1.1).",
+                        "The message says which setting to change. In the manual: Policy, and Rollout.",
+                    ),
+                    rule(
+                        "client-would-break",
+                        "warning",
+                        "A client would break under enforcement",
+                        "The last sign-in of the client would be refused if its mode were enforce, or one of the last day would.",
+                        "The message has the violations. In the manual: Violations has a section for each of them, and Review one for \
+                         verdicts.",
+                    ),
                 ],
             } },
             "results": results,
@@ -27,10 +40,13 @@ pub(super) fn sarif(review: &Review) -> String {
     format!("{document:#}\n")
 }
 
-fn rule(id: &str, text: &str, level: &str) -> Value {
+/// With everything that GitHub's code scanning demands of a rule.
+fn rule(id: &str, level: &str, short: &str, full: &str, help: &str) -> Value {
     json!({
         "id": id,
-        "shortDescription": { "text": text },
+        "shortDescription": { "text": short },
+        "fullDescription": { "text": full },
+        "help": { "text": help },
         "defaultConfiguration": { "level": level },
     })
 }
@@ -66,11 +82,23 @@ fn result(rule: &str, level: &str, text: &str, upstream: &str, client: Option<&R
         Some(client) => format!("{upstream}/{}", name(client)),
         None => upstream.to_owned(),
     };
+    // Two long names may look the same, but they are two results.
+    let identity = match client {
+        Some(client) => json!([upstream, client.kind, client.client_id]).to_string(),
+        None => json!([upstream]).to_string(),
+    };
     json!({
         "ruleId": rule,
         "level": level,
         "message": { "text": text },
-        "locations": [{ "logicalLocations": [{ "fullyQualifiedName": place, "kind": "resource" }] }],
-        "partialFingerprints": { "place/v1": place },
+        "locations": [{
+            // Code scanning shows a result only with a file: the one in which the mode is written.
+            "physicalLocation": {
+                "artifactLocation": { "uri": "config.toml" },
+                "region": { "startLine": 1 },
+            },
+            "logicalLocations": [{ "fullyQualifiedName": place, "kind": "resource" }],
+        }],
+        "partialFingerprints": { "identity/v1": identity },
     })
 }

@@ -27,7 +27,8 @@ impl<'p> Correlated<'p> {
     }
 
     /// Decides about the request and stores its record. An identical request (a login that returns to the authorization path) is
-    /// not logged as a second decision.
+    /// not logged as a second decision: the review would count the sign-in twice. Without a `state`, sign-ins of the same client
+    /// are identical as well, so the violation of each request is logged.
     pub(super) async fn decide<T>(
         &self,
         exchange: &Exchange<'_>,
@@ -41,7 +42,11 @@ impl<'p> Correlated<'p> {
         }
         fresh.note(exchange);
         match self.hold(exchange).await {
-            Ok(Held::Again) => exchange.decide_on(rule, subject, violation, about),
+            Ok(Held::Again) => {
+                let has_state = self.pending.state.as_str().is_some_and(|it| !it.is_empty());
+                let violation = violation.filter(|_| !has_state);
+                exchange.decide_on(rule, subject, violation, about)
+            }
             Ok(Held::New | Held::Conflict | Held::Handle(_) | Held::Spilled(_)) => {
                 exchange.decide(rule, subject, violation, about)
             }

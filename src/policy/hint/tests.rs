@@ -9,20 +9,6 @@ use crate::policy::{Rule, authorize};
 
 const VERIFIER: &str = "a-verifier-that-is-not-the-example_0123456789";
 
-const ALL: [Hint; 11] = [
-    Hint::HexChallenge,
-    Hint::PaddedChallenge,
-    Hint::StandardBase64Challenge,
-    Hint::MisspeltMethod,
-    Hint::MissingMethod,
-    Hint::VerifierIsChallenge,
-    Hint::VerifierIsState,
-    Hint::VerifierOfOtherSignIn,
-    Hint::ConstantChallenge,
-    Hint::SharedChallenge,
-    Hint::RfcTestVector,
-];
-
 fn verifier(text: &str) -> CodeVerifier {
     CodeVerifier::parse(text, MAX_LENGTH).unwrap()
 }
@@ -55,10 +41,13 @@ fn hint(challenge: &str, method: &str) -> Option<Hint> {
 
 #[test]
 fn codes_are_snake_case_and_sentences_fit_into_error_descriptions() {
-    let codes: BTreeSet<_> = ALL.iter().map(|hint| hint.code()).collect();
-    let sentences: BTreeSet<_> = ALL.iter().map(|hint| hint.sentence()).collect();
-    assert_eq!((codes.len(), sentences.len()), (ALL.len(), ALL.len()));
-    for hint in ALL {
+    let codes: BTreeSet<_> = Hint::ALL.iter().map(|hint| hint.code()).collect();
+    let sentences: BTreeSet<_> = Hint::ALL.iter().map(|hint| hint.sentence()).collect();
+    assert_eq!(
+        (codes.len(), sentences.len()),
+        (Hint::ALL.len(), Hint::ALL.len())
+    );
+    for hint in Hint::ALL {
         let (code, sentence) = (hint.code(), hint.sentence());
         let is_code = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
         assert!(code.bytes().all(is_code), "{code}");

@@ -15,7 +15,8 @@ pub(crate) const HINT: &str = "run tests/run, which installs what the tests need
 const DOORKEEPER: &str = "/usr/share/ruby-doorkeeper";
 
 /// The programs that drive Chromium.
-const BROWSER: [&str; 4] = [
+const BROWSER: [&str; 5] = [
+    "browser/review.mjs",
     "browser/scenarios.mjs",
     "browser/home_assistant.mjs",
     "clients/oidc-client-ts.mjs",
@@ -77,6 +78,13 @@ pub(crate) fn promtool() -> Command {
     let promtool = servers.join(".promtool/promtool");
     assert!(promtool.exists(), "{HINT}");
     Command::new(promtool)
+}
+
+/// A file of an npm package.
+pub(crate) fn packaged(path: &str) -> PathBuf {
+    let packages = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/node_modules");
+    assert!(packages.join(".installed").exists(), "{HINT}");
+    packages.join(path)
 }
 
 /// The program that `tests/run` has compiled from this source.

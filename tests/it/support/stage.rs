@@ -128,6 +128,14 @@ impl Stage {
         self.gates.iter().map(Gate::log).collect()
     }
 
+    /// The address for operators of the only gate.
+    pub(crate) fn admin(&mut self) -> String {
+        let [gate] = &mut self.gates[..] else {
+            panic!("a stage with one gate")
+        };
+        gate.address("admin").to_string()
+    }
+
     /// Waits until the log of the only gate satisfies `is_so`.
     #[track_caller]
     pub(crate) fn log_until(&self, is_so: impl Fn(&str) -> bool) {
