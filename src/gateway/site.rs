@@ -172,11 +172,7 @@ impl Site {
 
     /// The kinds of codes that may be bound.
     pub(crate) fn code_kinds(&self) -> &'static [CodeKind] {
-        if self.settings.endpoints.device_authorization.is_empty() {
-            &[CodeKind::Authorization]
-        } else {
-            &CodeKind::AT_TOKEN
-        }
+        self.settings.code_kinds()
     }
 
     /// Whether clients reach the gate over TLS.

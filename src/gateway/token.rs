@@ -8,7 +8,7 @@ use std::borrow::Cow;
 
 use http::{Method, Response, StatusCode, header};
 
-use crate::flow::{Candidate, OwnVerifier, Purpose};
+use crate::flow::{Candidate, HandleKey, OwnVerifier, Purpose};
 use crate::oauth::params::{Pair, Params, append_pair};
 use crate::oauth::token;
 use crate::oauth::{Ambiguous, ClientIdentity, CodeKind, Edit, Redemption, TokenRequest};
@@ -20,7 +20,7 @@ use crate::upstream::UpstreamError;
 use super::decide::Decided;
 use super::exchange::Exchange;
 use super::received::Received;
-use super::settings::ToUpstream;
+use super::settings::{Settings, ToUpstream};
 use super::subject::About;
 use super::{bind, concern, reply};
 use crate::http::body::Body;
@@ -99,12 +99,12 @@ async fn parse<'p>(
     params: &'p Params<'_>,
     authorization: Option<&[u8]>,
 ) -> Result<TokenRequest<'p>, Violation> {
-    let parsed = if reads_device_code(exchange, params) {
-        TokenRequest::parse_with_device(params, authorization)?
-    } else {
-        TokenRequest::parse(params, authorization)?
-    };
-    match parsed {
+    match parsed(
+        &exchange.site.settings,
+        &exchange.site.state.key,
+        params,
+        authorization,
+    )? {
         TokenRequest::Redemption(redemption)
             if is_one_time_password(exchange, &redemption).await
                 || is_unbound_device_code(exchange, &redemption).await =>
@@ -129,36 +129,45 @@ async fn is_one_time_password(exchange: &Exchange<'_>, redemption: &Redemption<'
     owners.is_ok_and(|owners| owners.iter().all(Option::is_none))
 }
 
-/// Whether a `device_code` is looked up: if device codes may be bound now, or if it is the gate's own, from an earlier configuration.
-fn reads_device_code(exchange: &Exchange<'_>, params: &Params<'_>) -> bool {
-    let is_own = |code: &Pair<'_>| {
-        let key = &exchange.site.state.key;
-        key.recognise(Purpose::Device, code.value()).is_some()
-    };
-    exchange.site.code_kinds().contains(&CodeKind::Device)
-        || params.all(CodeKind::Device.parameter()).any(is_own)
+/// The same without the store. A `device_code` is looked up if device codes may be bound now, or if it is the gate's own, from an
+/// earlier configuration.
+fn parsed<'p>(
+    settings: &Settings,
+    key: &HandleKey,
+    params: &'p Params<'_>,
+    authorization: Option<&[u8]>,
+) -> Result<TokenRequest<'p>, Ambiguous> {
+    let is_own = |code: &Pair<'_>| key.recognise(Purpose::Device, code.value()).is_some();
+    let mut codes = params.all(CodeKind::Device.parameter());
+    if settings.code_kinds().contains(&CodeKind::Device) || codes.any(is_own) {
+        TokenRequest::parse_with_device(params, authorization)
+    } else {
+        TokenRequest::parse(params, authorization)
+    }
 }
 
 /// Whether the request has a device code from a request without a challenge: one that the store does not know. (If the store fails, the
 /// redemption asks it again and refuses.) With a verifier it is a redemption all the same, which fails: the challenge may have been
 /// removed (RFC 9700 section 2.1.1).
 async fn is_unbound_device_code(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> bool {
-    let code = &redemption.code;
-    if code.kind() != CodeKind::Device || redemption.code_verifier.is_some() || !code.is_plain() {
-        return false;
-    }
-    let own = &exchange.site.state.key;
-    let is_own = |purpose| own.recognise(purpose, code.expose()).is_some();
-    // A handle for another purpose is no device code either.
-    if [Purpose::State, Purpose::Code, Purpose::Device]
-        .into_iter()
-        .any(is_own)
-    {
+    if !may_be_unbound(&exchange.site.state.key, redemption) {
         return false;
     }
     let code = Candidate::Code(key(exchange, redemption));
     let owners = exchange.store().owners(&[code]).await;
     owners.is_ok_and(|owners| owners.iter().all(Option::is_none))
+}
+
+/// Whether the request has a device code that may be one without a challenge, by the request alone.
+fn may_be_unbound(key: &HandleKey, redemption: &Redemption<'_>) -> bool {
+    let code = &redemption.code;
+    let is_own = |purpose| key.recognise(purpose, code.expose()).is_some();
+    // A handle for another purpose is no device code either.
+    let mut purposes = [Purpose::State, Purpose::Code, Purpose::Device].into_iter();
+    code.kind() == CodeKind::Device
+        && redemption.code_verifier.is_none()
+        && code.is_plain()
+        && !purposes.any(is_own)
 }
 
 /// Whether some server reads the form as JSON or JavaScript (after a comment, or as an argument of a call), and as a token
@@ -307,11 +316,7 @@ fn decide_other<T>(
         ..About::default()
     };
     let rule = exchange.rule_of_identity(client);
-    let violation = if grant_type == Some("authorization_code") {
-        Some(Violation::malformed("code is missing"))
-    } else {
-        redeem::grant(rule, grant_type).err()
-    };
+    let violation = redeem::other_grant(rule, grant_type).err();
     exchange.decide(rule, subject, violation, &named)
 }
 
