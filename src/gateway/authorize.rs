@@ -14,6 +14,7 @@ mod marked;
 mod observe;
 mod parsed;
 mod pass;
+mod preview;
 mod push;
 mod pushed;
 mod redirect;
@@ -43,6 +44,7 @@ use marked::marked;
 pub(super) use observe::observe;
 use parsed::unwrapped;
 use pass::pass;
+pub(super) use preview::preview;
 pub(super) use push::push;
 use unreadable::{document, doubtful, is_method, multipart, unreadable, wrong_method};
 

@@ -2,16 +2,18 @@
 
 pub(super) mod form;
 mod judge;
+mod parsed;
+mod preview;
 mod settle;
 
 use std::borrow::Cow;
 
 use http::{Method, Response, StatusCode, header};
 
-use crate::flow::{Candidate, HandleKey, OwnVerifier, Purpose};
-use crate::oauth::params::{Pair, Params, append_pair};
+use crate::flow::{Candidate, OwnVerifier};
+use crate::oauth::params::{Params, append_pair};
 use crate::oauth::token;
-use crate::oauth::{Ambiguous, ClientIdentity, CodeKind, Edit, Redemption, TokenRequest};
+use crate::oauth::{Ambiguous, ClientIdentity, Edit, Redemption, TokenRequest};
 use crate::policy::{Hint, Rule, Violation, redeem};
 use crate::store::Claim;
 use crate::suspicion::Look;
@@ -20,12 +22,14 @@ use crate::upstream::UpstreamError;
 use super::decide::Decided;
 use super::exchange::Exchange;
 use super::received::Received;
-use super::settings::{Settings, ToUpstream};
+use super::settings::ToUpstream;
 use super::subject::About;
 use super::{bind, concern, reply};
 use crate::http::body::Body;
 use form::{Unreadable, body, is_empty};
 use judge::{judge, key};
+use parsed::{may_be_unbound, parsed, unknown_method};
+pub(super) use preview::preview;
 use settle::settle;
 
 /// Handles a request on a token path.
@@ -129,23 +133,6 @@ async fn is_one_time_password(exchange: &Exchange<'_>, redemption: &Redemption<'
     owners.is_ok_and(|owners| owners.iter().all(Option::is_none))
 }
 
-/// The same without the store. A `device_code` is looked up if device codes may be bound now, or if it is the gate's own, from an
-/// earlier configuration.
-fn parsed<'p>(
-    settings: &Settings,
-    key: &HandleKey,
-    params: &'p Params<'_>,
-    authorization: Option<&[u8]>,
-) -> Result<TokenRequest<'p>, Ambiguous> {
-    let is_own = |code: &Pair<'_>| key.recognise(Purpose::Device, code.value()).is_some();
-    let mut codes = params.all(CodeKind::Device.parameter());
-    if settings.code_kinds().contains(&CodeKind::Device) || codes.any(is_own) {
-        TokenRequest::parse_with_device(params, authorization)
-    } else {
-        TokenRequest::parse(params, authorization)
-    }
-}
-
 /// Whether the request has a device code from a request without a challenge: one that the store does not know. (If the store fails, the
 /// redemption asks it again and refuses.) With a verifier it is a redemption all the same, which fails: the challenge may have been
 /// removed (RFC 9700 section 2.1.1).
@@ -156,18 +143,6 @@ async fn is_unbound_device_code(exchange: &Exchange<'_>, redemption: &Redemption
     let code = Candidate::Code(key(exchange, redemption));
     let owners = exchange.store().owners(&[code]).await;
     owners.is_ok_and(|owners| owners.iter().all(Option::is_none))
-}
-
-/// Whether the request has a device code that may be one without a challenge, by the request alone.
-fn may_be_unbound(key: &HandleKey, redemption: &Redemption<'_>) -> bool {
-    let code = &redemption.code;
-    let is_own = |purpose| key.recognise(purpose, code.expose()).is_some();
-    // A handle for another purpose is no device code either.
-    let mut purposes = [Purpose::State, Purpose::Code, Purpose::Device].into_iter();
-    code.kind() == CodeKind::Device
-        && redemption.code_verifier.is_none()
-        && code.is_plain()
-        && !purposes.any(is_own)
 }
 
 /// Whether some server reads the form as JSON or JavaScript (after a comment, or as an argument of a call), and as a token
@@ -182,10 +157,6 @@ pub(super) async fn has_document(
     }
     let heard = concern::hear(exchange, request, Look::Names).await;
     heard.said.in_document.ask_for_token()
-}
-
-fn unknown_method() -> Violation {
-    Violation::malformed("a token request must be a POST")
 }
 
 async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {

@@ -289,12 +289,9 @@ mod tests {
                 unreachable!()
             };
             assert_eq!(at_best(rule, &redemption).err(), expected, "{body}");
-            let each = each(rule, &redemption).into_iter();
-            assert_eq!(
-                each.filter_map(|(_, it)| it.err()).next(),
-                expected,
-                "{body}"
-            );
+            let mut each = each(rule, &redemption).into_iter();
+            let first = each.find_map(|(_, verdict)| verdict.err());
+            assert_eq!(first, expected, "{body}");
         }
     }
 
