@@ -42,10 +42,10 @@ pub(super) struct Options {
     #[command(flatten)]
     input: Input,
     /// Only this request of the HAR file; 1 is the first
-    #[arg(long, value_name = "N", requires = "har", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     entry: Option<u32>,
     /// The log of the gate, in JSON
-    #[arg(long, value_name = "FILE", requires = "request_id")]
+    #[arg(long, value_name = "FILE")]
     log: Option<PathBuf>,
 }
 
@@ -68,6 +68,20 @@ struct Input {
 
 /// Prints the explanation.
 pub(super) fn execute(options: &Options) -> ExitCode {
+    // clap does not check `requires` of options outside of a group against those inside.
+    let unused = match options {
+        Options { entry: Some(_), .. } if options.input.har.is_none() => {
+            Some("--entry needs --har")
+        }
+        Options { log: Some(_), .. } if options.input.request_id.is_none() => {
+            Some("--log needs --request-id")
+        }
+        _ => None,
+    };
+    if let Some(unused) = unused {
+        complain(&format!("error: {unused}"));
+        return ExitCode::from(USAGE);
+    }
     let answer = match (&options.input.subject, &options.input.request_id) {
         (Some(code), _) if !code.contains(['/', ':']) => manual::explain(code, options.format),
         (_, Some(id)) => {
@@ -152,3 +166,6 @@ fn requests(options: &Options, config: &Config) -> Result<Answer, Unusable> {
         },
     })
 }
+
+#[cfg(test)]
+mod tests;

@@ -44,10 +44,12 @@ impl Written {
         }
         let host = HeaderValue::try_from(authority.as_str());
         let host = host.map_err(|_| wrong("its host is invalid"))?;
-        let root = || PathAndQuery::from_static("/");
+        let target = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+        let slash = if target.starts_with('/') { "" } else { "/" };
+        let target = PathAndQuery::try_from(format!("{slash}{target}"));
         Ok(Self {
             method: Method::GET,
-            target: uri.path_and_query().cloned().unwrap_or_else(root),
+            target: target.map_err(|_| wrong("its path is invalid"))?,
             headers: HeaderMap::from_iter([(header::HOST, host)]),
             body: Bytes::new(),
         })

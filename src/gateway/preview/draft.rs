@@ -93,9 +93,12 @@ impl<'c> Draft<'c, '_> {
         rules.concerned(&concern, self.today)
     }
 
-    /// The client that the request names, read loosely.
+    /// The client that the request names, read loosely. `None` also if the rest of a malformed request could be in the name.
     pub(in crate::gateway) fn names(&self) -> Option<ClientId> {
-        client::named_loosely(self.authorization(), [self.query().as_bytes(), self.body])
+        let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:/@".contains(&byte);
+        let named =
+            client::named_loosely(self.authorization(), [self.query().as_bytes(), self.body]);
+        named.filter(|client| client.as_str().bytes().all(is_plain))
     }
 
     /// A request that cannot be parsed as one unambiguous request.

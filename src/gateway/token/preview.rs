@@ -15,8 +15,10 @@ pub(in crate::gateway) fn preview<'c>(draft: &Draft<'c, '_>) -> Found<'c> {
     let names = &draft.settings.endpoints.query;
     let is_allowed = |query| endpoint_query::is_allowed(query, names);
     let has_query = !draft.query.is_none_or(is_allowed);
-    if draft.method == Method::OPTIONS {
-        return preflight(has_query || !draft.body.is_empty());
+    let has_content = has_query || !draft.body.is_empty();
+    let is_watched = draft.settings.rules.observes_only();
+    if draft.method == Method::OPTIONS && !(has_content && is_watched) {
+        return preflight(has_content);
     }
     judged(draft, has_query).unwrap_or_else(|violation| draft.unreadable(violation))
 }
@@ -43,7 +45,6 @@ fn judged<'c>(draft: &Draft<'c, '_>, has_query: bool) -> Result<Found<'c>, Viola
         return Err(Ambiguous::Document.into());
     }
     let params = Params::parse(&body, pairs)?;
-    let shown = shown(&params);
     let request = match parsed(draft.settings, &draft.key, &params, draft.authorization()) {
         Ok(request) => request,
         Err(why) => {
@@ -53,7 +54,6 @@ fn judged<'c>(draft: &Draft<'c, '_>, has_query: bool) -> Result<Found<'c>, Viola
                 *check = Check::ClientAuthentication;
                 found.checks.insert(0, (Check::Parses, Ok(())));
             }
-            found.parameters = shown;
             return Ok(found);
         }
     };
@@ -68,7 +68,7 @@ fn judged<'c>(draft: &Draft<'c, '_>, has_query: bool) -> Result<Found<'c>, Viola
         }
     };
     Ok(Found {
-        parameters: shown,
+        parameters: shown(&params),
         ..found
     })
 }
