@@ -6,6 +6,7 @@ mod check;
 #[cfg(feature = "demo")]
 mod demo;
 mod doctor;
+mod explain;
 mod fetch;
 mod healthcheck;
 mod init;
@@ -44,6 +45,8 @@ enum Command {
     Init(init::Options),
     /// Ask a running upstream what it really does about PKCE, without the gate
     Doctor(doctor::Options),
+    /// Explain what the gate decides about a request and why, or what the code of a violation or a hint means
+    Explain(explain::Options),
     /// Describe all configuration keys: as a JSON schema for editors, a commented file, or a page of the manual
     Schema(schema::Options),
     /// Try the gate: a server without PKCE, the gate in front of it, and a page to attack both
@@ -91,6 +94,7 @@ fn execute(command: &Command) -> ExitCode {
         Command::Check(options) => check::execute(options),
         Command::Init(options) => init::execute(options),
         Command::Doctor(options) => doctor::execute(options),
+        Command::Explain(options) => explain::execute(options),
         Command::Schema(options) => schema::execute(options),
         #[cfg(feature = "demo")]
         Command::Demo(options) => demo::execute(options),

@@ -3,6 +3,7 @@
 pub(crate) mod access_log;
 mod authorize;
 mod bind;
+mod bounds;
 mod browser;
 mod caller;
 mod challenge;
@@ -18,6 +19,7 @@ mod hints;
 mod issued;
 mod metadata;
 mod own_document;
+pub(crate) mod preview;
 mod received;
 mod registered;
 pub(crate) mod reply;
@@ -36,13 +38,12 @@ use std::sync::atomic::Ordering;
 
 use arc_swap::ArcSwap;
 use http::uri::PathAndQuery;
-use http::{Method, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tokio_util::task::TaskTracker;
 
 use crate::clock::{self, Timestamp};
-use crate::http::Limits;
 use crate::http::body::Body;
 use crate::http::headers::{self, Node};
 use crate::oauth::Endpoint;
@@ -54,6 +55,7 @@ use crate::telemetry::RequestId;
 use crate::upstream::Client;
 
 use access_log::Access;
+use bounds::out_of_bounds;
 use exchange::Exchange;
 pub(crate) use settings::Settings;
 pub(crate) use shared::Shared;
@@ -356,23 +358,6 @@ impl Gateway {
             (None, _) => Box::pin(forward::ambiguous(exchange, request)).await,
         }
     }
-}
-
-/// Checks that apply before routing: sizes, methods and header fields that no upstream gets.
-fn out_of_bounds(parts: &http::request::Parts, limits: &Limits) -> Result<(), Misdirection> {
-    let target = parts.uri.path_and_query();
-    let (status, reason) = if target.is_some_and(|it| it.as_str().len() > limits.uri_bytes) {
-        (StatusCode::URI_TOO_LONG, "the request target is too long")
-    } else if parts.headers.len() > limits.headers {
-        let status = StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE;
-        (status, "too many header fields")
-    } else if parts.method == Method::CONNECT || parts.method == Method::TRACE {
-        (StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
-    } else {
-        let bad = |(status, reason)| Misdirection { status, reason };
-        return headers::check(&parts.headers).map_err(bad);
-    };
-    Err(Misdirection { status, reason })
 }
 
 fn with_query(path: &str, query: Option<&str>) -> Option<PathAndQuery> {

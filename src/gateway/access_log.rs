@@ -80,7 +80,7 @@ impl Access {
             request: caller.id,
             endpoint: caller.kind,
             method: method.map_or("other", Method::as_str),
-            path: shown(path, |name| is_known(name, &site.settings)),
+            path: self::path(path, &site.settings),
             peer: forwarded.unwrap_or_else(|| caller.node.as_str().to_owned()),
             begun,
             client: OnceLock::new(),
@@ -156,6 +156,11 @@ impl Drop for Access {
             peer: &self.peer,
         });
     }
+}
+
+/// A path at an upstream with `*` in place of unknown segments, which may be secrets.
+pub(super) fn path(path: &str, settings: &Settings) -> String {
+    shown(path, |name| is_known(name, settings))
 }
 
 /// The path with `*` in place of unknown segments.

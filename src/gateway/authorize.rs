@@ -14,6 +14,7 @@ mod marked;
 mod observe;
 mod parsed;
 mod pass;
+mod preview;
 mod push;
 mod pushed;
 mod redirect;
@@ -30,7 +31,6 @@ use crate::flow::Submission;
 use crate::flow::submission::{Part, Sign};
 use crate::oauth::authorize::PROTECTED;
 use crate::policy::{Violation, nothing_to_judge};
-use crate::suspicion::Said;
 
 use super::exchange::Exchange;
 use super::received::Received;
@@ -44,8 +44,9 @@ use marked::marked;
 pub(super) use observe::observe;
 use parsed::unwrapped;
 use pass::pass;
+pub(super) use preview::preview;
 pub(super) use push::push;
-use unreadable::{doubtful, is_method, unreadable, wrong_method};
+use unreadable::{document, doubtful, is_method, multipart, unreadable, wrong_method};
 
 /// The parameters that must not be in cookies. Servers have cookies of their own named `state` or `request`.
 static DECISIVE: LazyLock<Vec<&str>> = LazyLock::new(|| {
@@ -55,7 +56,7 @@ static DECISIVE: LazyLock<Vec<&str>> = LazyLock::new(|| {
 
 /// Handles a request on an authorization path.
 pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
-    if !is_method(&request) {
+    if !is_method(&request.method) {
         return wrong_method(exchange, request).await;
     }
     let form = match form(exchange, &mut request).await {
@@ -98,19 +99,12 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
     }
     // The fields of a login form are not checked, except those that would begin a sign-in or change it. (A `state` other than the
     // handle is harmless: no client waits for that response.)
-    let is_multipart = matches!(form, Form::Multipart);
-    let in_body = heard.said.in_form.and(heard.said.in_document);
-    let in_parts = in_body.has(Said::AUTHORIZATION) || heard.said.unreadable.is_some();
     // If codes are not replaced by handles, a continuation has no handle by which to recognise it.
     let may_continue = handle.is_some() || exchange.rules().any_upstream_codes();
-    if is_multipart && (!may_continue || in_parts) {
-        let text = if may_continue {
-            "a multipart body must not begin or change a sign-in"
-        } else {
-            "a multipart body is only accepted in a request that continues a sign-in"
-        };
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return unreadable(exchange, request, Violation::malformed(text), status).await;
+    if matches!(form, Form::Multipart)
+        && let Err((violation, status)) = multipart(&heard.said, may_continue)
+    {
+        return unreadable(exchange, request, violation, status).await;
     }
     if let Some(handle) = handle {
         let sign = Sign::State(&handle);
@@ -128,13 +122,10 @@ pub(super) async fn handle(exchange: &Exchange<'_>, mut request: Received) -> Re
             Ok(Some(form)) => Box::pin(signed(exchange, request, &form)).await,
             Err(doubt) => doubtful(exchange, request, doubt).await,
         },
-        // Some servers detect JSON and XML by the content, whatever the Content-Type is.
-        Ok(None) if heard.said.in_document.has(Said::AUTHORIZATION) => {
-            let text = "expected a form-encoded body, but it looks like JSON or XML";
-            let violation = Violation::malformed(text);
-            unreadable(exchange, request, violation, StatusCode::BAD_REQUEST).await
-        }
-        Ok(None) => pass(exchange, nothing_to_judge(request), None).await,
+        Ok(None) => match document(&heard.said) {
+            Ok(()) => pass(exchange, nothing_to_judge(request), None).await,
+            Err((violation, status)) => unreadable(exchange, request, violation, status).await,
+        },
     }
 }
 

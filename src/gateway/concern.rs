@@ -7,7 +7,7 @@ use std::cell::LazyCell;
 
 use http::{HeaderMap, HeaderValue, header};
 
-use crate::flow::Candidate;
+use crate::flow::{Candidate, HandleKey};
 use crate::oauth::media::names_foreign_charset;
 use crate::oauth::params::Pair;
 use crate::oauth::{ClientId, CodeKind, Digest, Params};
@@ -67,7 +67,7 @@ impl Heard {
     /// response to that sign-in. Login forms do not have both in one value, and clients do not get a code together with a handle.
     /// Dead handles count, too: every page that repeats one with a code would be refused.
     pub(super) fn is_planted(&self) -> bool {
-        !self.said.planted.is_empty()
+        is_planted(&self.said)
     }
 
     /// Whether the store failed. The request is then refused.
@@ -88,7 +88,7 @@ impl Heard {
 
     /// Whether the clients that were found are all that the request may concern. A request object may name any client.
     fn is_certain(&self) -> bool {
-        self.said.unreadable.is_none() && self.owners.is_ok() && !self.said.said.has(Said::REQUEST)
+        self.owners.is_ok() && is_complete(&self.said)
     }
 
     fn rule<'g>(&self, exchange: &Exchange<'g>) -> &'g Rule {
@@ -101,6 +101,11 @@ impl Heard {
         let rules = exchange.rules();
         rules.concerned(&concern, exchange.today())
     }
+}
+
+/// Whether a request contains a code next to the handle of a sign-in.
+pub(super) fn is_planted(said: &Suspicion) -> bool {
+    !said.planted.is_empty()
 }
 
 /// The rule for a request whose client is not certain.
@@ -160,6 +165,63 @@ pub(super) async fn hear(exchange: &Exchange<'_>, request: &mut Received, look: 
     Box::pin(listen(exchange, request, body, declared, look)).await
 }
 
+/// The parts of a request head that the scan reads.
+#[derive(Clone, Copy)]
+pub(super) struct Head<'r> {
+    pub(super) path: &'r str,
+    pub(super) query: &'r str,
+    pub(super) headers: &'r HeaderMap,
+}
+
+/// Scans a request with that body.
+pub(super) fn said(
+    head: Head<'_>,
+    body: suspicion::Body<'_>,
+    key: &HandleKey,
+    look: Look,
+) -> Suspicion {
+    let cookies = head.headers.get_all(header::COOKIE).iter();
+    let cookies: Vec<&[u8]> = cookies.map(HeaderValue::as_bytes).collect();
+    scan(
+        &suspicion::Request {
+            path: head.path.as_bytes(),
+            query: head.query.as_bytes(),
+            body,
+            authorization: headers::value(head.headers, header::AUTHORIZATION),
+            cookies: &cookies,
+        },
+        key,
+        look,
+    )
+}
+
+/// A body as the scan takes it. `read`: the bytes that were read.
+pub(super) fn scanned<'b>(
+    declared: Declared,
+    body: &Peeked,
+    read: &'b [u8],
+) -> suspicion::Body<'b> {
+    match body {
+        Peeked::Whole(_) if read.is_empty() => suspicion::Body::Absent,
+        Peeked::Whole(_) if declared == Declared::Encoded => suspicion::Body::Encoded(read),
+        Peeked::Whole(_) => suspicion::Body::Whole {
+            bytes: read,
+            kind: match declared {
+                Declared::Plain(kind) => kind,
+                Declared::Encoded | Declared::Media => Kind::Other,
+            },
+        },
+        Peeked::TooLong => suspicion::Body::Beginning(read),
+        Peeked::Broken => suspicion::Body::Broken,
+    }
+}
+
+/// Whether the clients that were found are all that a request may concern, as far as it can be read. A request object may name any
+/// client.
+pub(super) fn is_complete(said: &Suspicion) -> bool {
+    said.unreadable.is_none() && !said.said.has(Said::REQUEST)
+}
+
 /// The same for a request that the quick test did not clear.
 async fn listen(
     exchange: &Exchange<'_>,
@@ -169,20 +231,7 @@ async fn listen(
     look: Look,
 ) -> Heard {
     let read = request.body.read();
-    let body = match body {
-        Peeked::Whole(_) if read.is_empty() => suspicion::Body::Absent,
-        Peeked::Whole(_) if declared == Declared::Encoded => suspicion::Body::Encoded(&read),
-        Peeked::Whole(_) => suspicion::Body::Whole {
-            bytes: &read,
-            kind: match declared {
-                Declared::Plain(kind) => kind,
-                Declared::Encoded | Declared::Media => Kind::Other,
-            },
-        },
-        Peeked::TooLong => suspicion::Body::Beginning(&read),
-        Peeked::Broken => suspicion::Body::Broken,
-    };
-    ask(exchange, request, body, look).await
+    ask(exchange, request, scanned(declared, &body, &read), look).await
 }
 
 /// Scans a request with that body, and asks the store.
@@ -192,23 +241,12 @@ async fn ask(
     body: suspicion::Body<'_>,
     look: Look,
 ) -> Heard {
-    let cookies: Vec<&[u8]> = request
-        .headers
-        .get_all(header::COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes)
-        .collect();
-    let said = scan(
-        &suspicion::Request {
-            path: request.path().as_bytes(),
-            query: request.query().as_bytes(),
-            body,
-            authorization: request.authorization(),
-            cookies: &cookies,
-        },
-        &exchange.site.state.key,
-        look,
-    );
+    let head = Head {
+        path: request.path(),
+        query: request.query(),
+        headers: &request.headers,
+    };
+    let said = said(head, body, &exchange.site.state.key, look);
     let owners = if said.candidates.is_empty() {
         Ok(Vec::new())
     } else {
@@ -228,7 +266,7 @@ fn is_long(exchange: &Exchange<'_>, request: &Received, declared: Declared) -> b
 
 /// The kind of a body, by the header fields of the request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Declared {
+pub(super) enum Declared {
     Plain(Kind),
     /// Compressed, or in a charset that is not a superset of ASCII.
     Encoded,
@@ -252,7 +290,7 @@ const MEDIA: [&[u8]; 7] = [
     b"application/pdf",
 ];
 
-fn body_of(headers: &HeaderMap) -> Declared {
+pub(super) fn body_of(headers: &HeaderMap) -> Declared {
     let encoding = headers::value(headers, header::CONTENT_ENCODING);
     let is_plain = |encoding: &[u8]| encoding.eq_ignore_ascii_case(b"identity");
     let media_type = headers::value(headers, header::CONTENT_TYPE).unwrap_or_default();

@@ -4,10 +4,10 @@
 //! has an alias of the token endpoint that is not configured here. This check closes such an alias as far as a heuristic can;
 //! `routes.default = "deny"` closes it for certain.
 
-use http::Response;
+use http::{HeaderMap, Response};
 
 use crate::policy::{Rule, Violation};
-use crate::suspicion::Look;
+use crate::suspicion::{Look, Suspicion};
 
 use super::concern::{self, Heard, hear};
 use super::exchange::Exchange;
@@ -61,8 +61,9 @@ async fn suspect<'g>(
     heard: &Heard,
 ) -> Option<(&'g Rule, Violation)> {
     let codes_travel = exchange.rules().any_enforced_upstream_codes();
-    let may_ask = || may_ask_for_token(heard, request).filter(|_| codes_travel);
-    if let Some(why) = asks_for_token(heard).or_else(may_ask) {
+    let why =
+        looks_like_token_request(&heard.said, request.query(), &request.headers, codes_travel);
+    if let Some(why) = why {
         let rule = concern::rule(exchange, request).await;
         return Some((rule, Violation::TokenRequestElsewhere(why)));
     }
@@ -77,11 +78,22 @@ async fn suspect<'g>(
     Some((rule, violation))
 }
 
+/// Why a request counts as a token request, by the request alone. `codes_travel`: whether clients may have codes of the upstream.
+pub(super) fn looks_like_token_request(
+    said: &Suspicion,
+    query: &str,
+    headers: &HeaderMap,
+    codes_travel: bool,
+) -> Option<&'static str> {
+    let may_ask = || may_ask_for_token(said, query, headers).filter(|_| codes_travel);
+    asks_for_token(said).or_else(may_ask)
+}
+
 /// Why a request counts as a token request, if it does.
-fn asks_for_token(heard: &Heard) -> Option<&'static str> {
-    if heard.said.asks_for_token() {
+fn asks_for_token(said: &Suspicion) -> Option<&'static str> {
+    if said.asks_for_token() {
         Some("it contains a grant_type, or a code with parameters of a token request")
-    } else if heard.is_planted() {
+    } else if concern::is_planted(said) {
         Some("it contains a code next to the handle of a sign-in")
     } else {
         None
@@ -89,11 +101,10 @@ fn asks_for_token(heard: &Heard) -> Option<&'static str> {
 }
 
 /// Why a request may be a token request that cannot be recognised.
-fn may_ask_for_token(heard: &Heard, request: &Received) -> Option<&'static str> {
+fn may_ask_for_token(said: &Suspicion, query: &str, headers: &HeaderMap) -> Option<&'static str> {
     // Django decodes the query, too, in the charset that Content-Type names.
-    if !request.query().is_empty() && concern::has_foreign_charset(&request.headers) {
+    if !query.is_empty() && concern::has_foreign_charset(headers) {
         return Some("its query is in a charset that is not supported");
     }
-    let unreadable = heard.said.unreadable;
-    unreadable.filter(|_| !concern::is_media(&request.headers))
+    said.unreadable.filter(|_| !concern::is_media(headers))
 }

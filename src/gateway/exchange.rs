@@ -116,14 +116,10 @@ impl<'g> Exchange<'g> {
         }
     }
 
-    /// The rule of the client that a token request names: the strictest of all readings. If a reading is a configured client, or
-    /// similar to one, only such readings count: in Basic authentication `erp@example.com` is written `erp%40example.com`.
+    /// The rule of the client that a token request names: the strictest of all readings that count.
     pub(super) fn rule_of_identity(&self, client: Option<&ClientIdentity>) -> &'g Rule {
         let rules = self.rules();
-        let readings = || client.into_iter().flat_map(ClientIdentity::readings);
-        let any_known = readings().any(|id| rules.has_client(id));
-        let counted = readings().filter(|id| !any_known || rules.has_client(id));
-        let each = counted.map(|id| self.rule_of(Some(id)));
+        let each = rules.counted(client).map(|id| self.rule_of(Some(id)));
         each.reduce(|a, b| rules.stricter(a, b))
             .unwrap_or_else(|| self.rule_of(None))
     }
@@ -329,8 +325,7 @@ impl<'g> Exchange<'g> {
 
     /// Whether the answers to requests for this path may have a code in JSON.
     pub(super) fn has_code_in_json(&self, path: &str) -> bool {
-        let mut places = self.site.settings.code_in_json.iter();
-        places.any(|place| place.is_at(path))
+        self.site.settings.has_code_in_json(path)
     }
 
     /// Asks the upstream for an answer that is not compressed and not partial.

@@ -8,7 +8,7 @@ use crate::policy::{Hint, Mode, Rule, Violation};
 use super::exchange::Exchange;
 
 /// The verdict on the challenge of a request.
-type Verdict = Result<Option<CodeChallenge>, Violation>;
+pub(super) type Verdict = Result<Option<CodeChallenge>, Violation>;
 
 /// The hint on a fresh authorization request. Remembers the challenge of an allowed one.
 pub(super) fn of_sign_in(
@@ -44,7 +44,8 @@ pub(super) fn of_direct_request(
     of_verdict(rule, verdict, challenge, method)
 }
 
-fn of_verdict(
+/// The hint on the verdict about a challenge.
+pub(super) fn of_verdict(
     rule: &Rule,
     verdict: &Verdict,
     challenge: Option<&str>,

@@ -107,10 +107,7 @@ impl Parts {
 
     /// The Content-Type, empty if there is none that is ASCII.
     pub(super) fn media_type(&self) -> &str {
-        let value = self.headers.get(header::CONTENT_TYPE);
-        value
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default()
+        headers::media_type(&self.headers)
     }
 
     /// Removes cookies whose names some server reads as one of these parameters: PHP and others can be configured to read

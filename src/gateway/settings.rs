@@ -1,5 +1,6 @@
 //! The settings of the gateway for one upstream.
 
+use crate::oauth::CodeKind;
 use crate::policy::{Mode, Rule, Rules};
 use crate::route::{CodeInJson, Endpoints, RoutePolicy, Territory};
 
@@ -64,6 +65,20 @@ impl Settings {
             && !self.rules.any_upstream_codes()
             && !is_off(self.rules.default_rule())
             && !clients.any(|client| is_off(&client.rule) || is_off(&client.afterwards))
+    }
+
+    /// The kinds of codes that may be bound.
+    pub(crate) fn code_kinds(&self) -> &'static [CodeKind] {
+        if self.endpoints.device_authorization.is_empty() {
+            &[CodeKind::Authorization]
+        } else {
+            &CodeKind::AT_TOKEN
+        }
+    }
+
+    /// Whether the answers to requests for this path may have a code in JSON.
+    pub(crate) fn has_code_in_json(&self, path: &str) -> bool {
+        self.code_in_json.iter().any(|place| place.is_at(path))
     }
 
     /// The hosts and paths that the router needs.

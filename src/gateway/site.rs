@@ -174,11 +174,7 @@ impl Site {
 
     /// The kinds of codes that may be bound.
     pub(crate) fn code_kinds(&self) -> &'static [CodeKind] {
-        if self.settings.endpoints.device_authorization.is_empty() {
-            &[CodeKind::Authorization]
-        } else {
-            &CodeKind::AT_TOKEN
-        }
+        self.settings.code_kinds()
     }
 
     /// How far report mode has come. `None`: clients without an exception are not in it. `now`: seconds since 1970.

@@ -2,16 +2,18 @@
 
 pub(super) mod form;
 mod judge;
+mod parsed;
+mod preview;
 mod settle;
 
 use std::borrow::Cow;
 
 use http::{Method, Response, StatusCode, header};
 
-use crate::flow::{Candidate, OwnVerifier, Purpose};
-use crate::oauth::params::{Pair, Params, append_pair};
+use crate::flow::{Candidate, OwnVerifier};
+use crate::oauth::params::{Params, append_pair};
 use crate::oauth::token;
-use crate::oauth::{Ambiguous, ClientIdentity, CodeKind, Edit, Redemption, TokenRequest};
+use crate::oauth::{Ambiguous, ClientIdentity, Edit, Redemption, TokenRequest};
 use crate::policy::{Hint, Rule, Violation, redeem};
 use crate::store::Claim;
 use crate::suspicion::Look;
@@ -26,6 +28,8 @@ use super::{bind, concern, reply};
 use crate::http::body::Body;
 use form::{Unreadable, body, is_empty};
 use judge::{judge, key};
+use parsed::{may_be_unbound, parsed, unknown_method};
+pub(super) use preview::preview;
 use settle::settle;
 
 /// Handles a request on a token path.
@@ -99,12 +103,12 @@ async fn parse<'p>(
     params: &'p Params<'_>,
     authorization: Option<&[u8]>,
 ) -> Result<TokenRequest<'p>, Violation> {
-    let parsed = if reads_device_code(exchange, params) {
-        TokenRequest::parse_with_device(params, authorization)?
-    } else {
-        TokenRequest::parse(params, authorization)?
-    };
-    match parsed {
+    match parsed(
+        &exchange.site.settings,
+        &exchange.site.state.key,
+        params,
+        authorization,
+    )? {
         TokenRequest::Redemption(redemption)
             if is_one_time_password(exchange, &redemption).await
                 || is_unbound_device_code(exchange, &redemption).await =>
@@ -129,31 +133,11 @@ async fn is_one_time_password(exchange: &Exchange<'_>, redemption: &Redemption<'
     owners.is_ok_and(|owners| owners.iter().all(Option::is_none))
 }
 
-/// Whether a `device_code` is looked up: if device codes may be bound now, or if it is the gate's own, from an earlier configuration.
-fn reads_device_code(exchange: &Exchange<'_>, params: &Params<'_>) -> bool {
-    let is_own = |code: &Pair<'_>| {
-        let key = &exchange.site.state.key;
-        key.recognise(Purpose::Device, code.value()).is_some()
-    };
-    exchange.site.code_kinds().contains(&CodeKind::Device)
-        || params.all(CodeKind::Device.parameter()).any(is_own)
-}
-
 /// Whether the request has a device code from a request without a challenge: one that the store does not know. (If the store fails, the
 /// redemption asks it again and refuses.) With a verifier it is a redemption all the same, which fails: the challenge may have been
 /// removed (RFC 9700 section 2.1.1).
 async fn is_unbound_device_code(exchange: &Exchange<'_>, redemption: &Redemption<'_>) -> bool {
-    let code = &redemption.code;
-    if code.kind() != CodeKind::Device || redemption.code_verifier.is_some() || !code.is_plain() {
-        return false;
-    }
-    let own = &exchange.site.state.key;
-    let is_own = |purpose| own.recognise(purpose, code.expose()).is_some();
-    // A handle for another purpose is no device code either.
-    if [Purpose::State, Purpose::Code, Purpose::Device]
-        .into_iter()
-        .any(is_own)
-    {
+    if !may_be_unbound(&exchange.site.state.key, redemption) {
         return false;
     }
     let code = Candidate::Code(key(exchange, redemption));
@@ -173,10 +157,6 @@ pub(super) async fn has_document(
     }
     let heard = concern::hear(exchange, request, Look::Names).await;
     heard.said.in_document.ask_for_token()
-}
-
-fn unknown_method() -> Violation {
-    Violation::malformed("a token request must be a POST")
 }
 
 async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
@@ -307,11 +287,7 @@ fn decide_other<T>(
         ..About::default()
     };
     let rule = exchange.rule_of_identity(client);
-    let violation = if grant_type == Some("authorization_code") {
-        Some(Violation::malformed("code is missing"))
-    } else {
-        redeem::grant(rule, grant_type).err()
-    };
+    let violation = redeem::other_grant(rule, grant_type).err();
     exchange.decide(rule, subject, violation, &named)
 }
 

@@ -114,6 +114,14 @@ pub(crate) fn check(headers: &HeaderMap) -> Result<(), (StatusCode, &'static str
     Ok(())
 }
 
+/// The Content-Type, empty if there is none that is ASCII.
+pub(crate) fn media_type(headers: &HeaderMap) -> &str {
+    let value = headers.get(header::CONTENT_TYPE);
+    value
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default()
+}
+
 /// Whether `Connection` must not remove this field: it decides about the request, or a trusted proxy set it.
 fn must_stay(name: &HeaderName) -> bool {
     let decides = [

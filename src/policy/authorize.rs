@@ -28,35 +28,120 @@ pub(crate) fn judge(
     rule: &Rule,
     request: &AuthorizationRequest<'_>,
 ) -> Result<Accepted, Violation> {
-    if request.client_id.is_none() {
-        return Err(Violation::MissingClient);
+    client(request)?;
+    request_object(request)?;
+    redirect_uri(request)?;
+    let yields_code = response_type(rule, request)?.yields_code();
+    response_mode(rule, request)?;
+    let sent = (request.code_challenge, request.code_challenge_method);
+    challenge(rule, sent, yields_code)
+}
+
+/// What [`judge`] checks, in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    Client,
+    RequestObject,
+    RedirectUri,
+    ResponseType,
+    ResponseMode,
+    /// Whether there is a challenge.
+    Challenge,
+    Method,
+    /// Whether a verifier can match the challenge.
+    ChallengeForm,
+}
+
+/// The verdict of every check, for a person who wants to repair all mistakes at once. The first violation is that of [`judge`]. The
+/// method and the form of a challenge are checked only if there is a challenge.
+pub(crate) fn each(
+    rule: &Rule,
+    request: &AuthorizationRequest<'_>,
+) -> Vec<(Check, Result<(), Violation>)> {
+    let is_required = request
+        .response_type
+        .is_none_or(|kind| ResponseType::parse(kind).yields_code());
+    let sent = (request.code_challenge, request.code_challenge_method);
+    let is_present = match challenge(rule, sent, is_required) {
+        Err(Violation::MissingChallenge) => Err(Violation::MissingChallenge),
+        Ok(_) | Err(_) => Ok(()),
+    };
+    let mut verdicts = vec![
+        (Check::Client, client(request)),
+        (Check::RequestObject, request_object(request)),
+        (Check::RedirectUri, redirect_uri(request)),
+        (
+            Check::ResponseType,
+            response_type(rule, request).map(|_| ()),
+        ),
+        (Check::ResponseMode, response_mode(rule, request)),
+        (Check::Challenge, is_present),
+    ];
+    if let (Some(challenge), method) = sent {
+        let allowed = usable_method(rule, method).map(|_| ());
+        // A method that is wrong will become S256.
+        let method = if allowed.is_ok() {
+            method
+        } else {
+            Some(CodeChallengeMethod::S256.as_str())
+        };
+        let form = usable(rule, challenge, method).map(|_| ());
+        verdicts.push((Check::Method, allowed.map_err(Violation::from)));
+        verdicts.push((Check::ChallengeForm, form.map_err(Violation::from)));
     }
+    verdicts
+}
+
+fn client(request: &AuthorizationRequest<'_>) -> Result<(), Violation> {
+    request
+        .client_id
+        .map(|_| ())
+        .ok_or(Violation::MissingClient)
+}
+
+fn request_object(request: &AuthorizationRequest<'_>) -> Result<(), Violation> {
     if request.request.is_some() {
         return Err(Violation::RequestObjectRefused);
     }
     if request.request_uri.is_some() {
         return Err(Violation::RequestUriRefused);
     }
+    Ok(())
+}
+
+fn redirect_uri(request: &AuthorizationRequest<'_>) -> Result<(), Violation> {
     if request.redirect_uri.is_some_and(redirect::brings_code) {
         let text = "redirect_uri contains a code parameter";
         return Err(Violation::malformed(text));
     }
-    let Some(response_type) = request.response_type else {
-        return Err(Violation::MissingResponseType);
-    };
+    Ok(())
+}
+
+fn response_type(
+    rule: &Rule,
+    request: &AuthorizationRequest<'_>,
+) -> Result<ResponseType, Violation> {
+    let response_type = request
+        .response_type
+        .ok_or(Violation::MissingResponseType)?;
     let response_type = ResponseType::parse(response_type);
-    if !rule.response_types.contains(&response_type) {
-        return Err(Violation::ResponseTypeNotAllowed);
+    if rule.response_types.contains(&response_type) {
+        Ok(response_type)
+    } else {
+        Err(Violation::ResponseTypeNotAllowed)
     }
-    if let Some(mode) = request.response_mode {
-        let mode = ResponseMode::parse(mode).ok_or(Violation::ResponseModeNotAllowed)?;
-        // In a signed response no code can be replaced.
-        if !rule.response_modes.contains(&mode) || mode.is_signed() && rule.uses_handles() {
-            return Err(Violation::ResponseModeNotAllowed);
-        }
+}
+
+fn response_mode(rule: &Rule, request: &AuthorizationRequest<'_>) -> Result<(), Violation> {
+    let Some(mode) = request.response_mode else {
+        return Ok(());
+    };
+    let mode = ResponseMode::parse(mode).ok_or(Violation::ResponseModeNotAllowed)?;
+    // In a signed response no code can be replaced.
+    if !rule.response_modes.contains(&mode) || mode.is_signed() && rule.uses_handles() {
+        return Err(Violation::ResponseModeNotAllowed);
     }
-    let sent = (request.code_challenge, request.code_challenge_method);
-    challenge(rule, sent, response_type.yields_code())
+    Ok(())
 }
 
 /// Judges a device authorization request (`device = "if_present"`): it needs no challenge, but one that is sent must be valid, and
@@ -104,6 +189,12 @@ fn challenge(
 
 /// The challenge, if the rule allows it and a verifier can match it.
 fn usable(rule: &Rule, challenge: &str, method: Option<&str>) -> Result<CodeChallenge, Useless> {
+    let method = usable_method(rule, method)?;
+    CodeChallenge::parse(method, challenge).map_err(Useless::Malformed)
+}
+
+/// The method of a challenge, if the rule allows it.
+fn usable_method(rule: &Rule, method: Option<&str>) -> Result<CodeChallengeMethod, Useless> {
     let by_omission = method.is_none();
     let method = match (method, rule.assume_method) {
         (None, Some(assumed)) => assumed,
@@ -112,7 +203,7 @@ fn usable(rule: &Rule, challenge: &str, method: Option<&str>) -> Result<CodeChal
     if !method_allowed(rule, method) {
         return Err(Useless::Plain { by_omission });
     }
-    CodeChallenge::parse(method, challenge).map_err(Useless::Malformed)
+    Ok(method)
 }
 
 /// The challenge for the record of a request that has a violation. In report mode the token request is judged by the challenge
@@ -145,6 +236,9 @@ mod tests {
     use super::*;
     use crate::oauth::Params;
     use crate::oauth::pkce::MalformedChallenge;
+    use crate::policy::Codes;
+    use proptest::prelude::*;
+    use proptest::sample::{select, subsequence};
 
     const S256: &str = "E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM";
 
@@ -278,6 +372,78 @@ mod tests {
             ..Rule::default()
         };
         assert_eq!(violation(&rule, "client_id=a&response_type=id_token"), None);
+    }
+
+    proptest! {
+        #[test]
+        fn the_first_violation_of_all_checks_is_that_of_the_judge(
+            flags in proptest::array::uniform3(any::<bool>()),
+            assumed in select(vec![None, Some(CodeChallengeMethod::S256)]),
+            types in subsequence(vec!["code", "token", "code id_token"], 0..=3),
+            query in pairs(),
+        ) {
+            let rule = Rule {
+                challenge_required: flags[0],
+                plain_allowed: flags[1],
+                codes: if flags[2] { Codes::Handle } else { Codes::Upstream },
+                assume_method: assumed,
+                response_types: types.into_iter().map(ResponseType::parse).collect(),
+                response_modes: vec![ResponseMode::Query, ResponseMode::parse("jwt").unwrap()],
+                ..Rule::default()
+            };
+            let params = Params::parse(query.as_bytes(), 64).unwrap();
+            let request = AuthorizationRequest::parse(&params).unwrap();
+            let first = each(&rule, &request).into_iter().find_map(|(_, verdict)| verdict.err());
+            prop_assert_eq!(first, judge(&rule, &request).err(), "{}", query);
+        }
+    }
+
+    /// The parameters that are judged, each absent or with one of these values.
+    fn pairs() -> impl Strategy<Value = String> {
+        let one = |name: &'static str, values: Vec<&'static str>| {
+            proptest::option::weighted(0.7, select(values))
+                .prop_map(move |value| value.map(|value| format!("{name}={value}&")))
+        };
+        let long = "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef";
+        (
+            one("client_id", vec!["a", "a", ""]),
+            one(
+                "response_type",
+                vec!["code", "code", "token", "id_token+code", "x"],
+            ),
+            one("response_mode", vec!["query", "query", "jwt", "x"]),
+            one("redirect_uri", vec!["https://a/cb", "https://a/cb?code=1"]),
+            one("code_challenge", vec![S256, S256, "abc", long]),
+            one(
+                "code_challenge_method",
+                vec!["S256", "S256", "plain", "s256", ""],
+            ),
+            proptest::option::weighted(0.1, select(vec!["request=x", "request_uri=x"])),
+        )
+            .prop_map(|(a, b, c, d, e, f, g)| {
+                let all = [a, b, c, d, e, f].into_iter().flatten();
+                all.chain(g.map(str::to_owned)).collect()
+            })
+    }
+
+    #[test]
+    fn all_mistakes_are_found_at_once() {
+        let query =
+            "response_type=token&response_mode=x&code_challenge=abc&code_challenge_method=s256";
+        let params = Params::parse(query.as_bytes(), 64).unwrap();
+        let request = AuthorizationRequest::parse(&params).unwrap();
+        let wrong = each(&Rule::default(), &request).into_iter();
+        let wrong: Vec<_> = wrong
+            .filter_map(|(check, verdict)| verdict.err().map(|_| check))
+            .collect();
+        let expected = [
+            Check::Client,
+            Check::ResponseType,
+            Check::ResponseMode,
+            Check::Method,
+            Check::ChallengeForm,
+        ];
+        assert_eq!(wrong, expected);
     }
 
     #[test]

@@ -10,8 +10,10 @@
 //! 5. The verifier matches the challenge, in all four combinations of absence (RFC 7636 section 4.6, RFC 9700 section 2.1.1). No
 //!    check is skipped because a value is absent.
 
-use crate::flow::{BoundCode, Presented};
-use crate::oauth::{CodeChallenge, CodeVerifier, ErrorCode, Redemption};
+use std::sync::Arc;
+
+use crate::flow::{Application, BoundCode, ClientState, PendingAuthorization, Presented};
+use crate::oauth::{CodeChallenge, CodeVerifier, Digest, ErrorCode, Redemption, RedirectUri};
 
 use super::{Decision, Mode, Rule, Violation, apply};
 
@@ -63,6 +65,73 @@ pub(crate) fn judge(
         return Err(Violation::RedirectMismatch);
     }
     verifier
+}
+
+/// Judges a redemption by the request alone: the verdict if its code is alive and belongs to the sign-in that fits the request best.
+/// Whatever the code is, a request that this refuses is refused.
+pub(crate) fn at_best(rule: &Rule, redemption: &Redemption<'_>) -> Result<(), Violation> {
+    let client = redemption.client.as_ref();
+    let none = || Digest::from_bytes([0; 16]);
+    let redirect = redemption
+        .redirect_uri
+        .map(|uri| RedirectUri::new(uri).digest());
+    let verifier = redemption
+        .code_verifier
+        .map(|verifier| CodeVerifier::parse(verifier.expose(), rule.verifier_max));
+    let fitting = PendingAuthorization {
+        application: Arc::new(Application {
+            client: client.map_or_else(none, |client| client.id().digest()),
+            redirect,
+            response_type: None,
+            response_mode: None,
+            pushed: None,
+        }),
+        challenge: match verifier {
+            Some(Ok(verifier)) => Some(verifier.challenge()),
+            None if !rule.challenge_required => None,
+            Some(Err(_)) | None => Some(CodeChallenge::S256([0; 32])),
+        },
+        own: None,
+        state: ClientState::Absent,
+        browser: None,
+    };
+    judge(
+        rule,
+        redemption,
+        Found::Live(&fitting.bind(redemption.code.clone())),
+    )
+}
+
+/// What [`at_best`] checks, in its order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Check {
+    Grant,
+    Client,
+    Verifier,
+}
+
+/// The verdict of every check. The first violation is that of [`at_best`].
+pub(crate) fn each(
+    rule: &Rule,
+    redemption: &Redemption<'_>,
+) -> [(Check, Result<(), Violation>); 3] {
+    let client = match redemption.client {
+        Some(_) => Ok(()),
+        None => Err(Violation::ClientMismatch),
+    };
+    [
+        (Check::Grant, grant(rule, redemption.grant_type)),
+        (Check::Client, client),
+        (Check::Verifier, without_code(rule, redemption)),
+    ]
+}
+
+/// Judges a request without a code.
+pub(crate) fn other_grant(rule: &Rule, grant_type: Option<&str>) -> Result<(), Violation> {
+    if grant_type == Some("authorization_code") {
+        return Err(Violation::malformed("code is missing"));
+    }
+    grant(rule, grant_type)
 }
 
 /// Judges a redemption without its code: a verifier must be present, whatever the challenge is.
@@ -148,11 +217,7 @@ pub(crate) fn presented(mode: Mode, bound: &BoundCode, violation: Option<Violati
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::flow::{Application, ClientState, PendingAuthorization};
-    use crate::oauth::{
-        AuthorizationCode, ClientId, CodeChallenge, CodeChallengeMethod, Params, RedirectUri,
-        TokenRequest,
-    };
+    use crate::oauth::{AuthorizationCode, ClientId, CodeChallengeMethod, Params, TokenRequest};
 
     const GONE: [Violation; 4] = [
         Violation::ReplayedCode,
@@ -189,6 +254,44 @@ mod tests {
         match TokenRequest::parse(&params, None).unwrap() {
             TokenRequest::Redemption(redemption) => judge(rule, &redemption, found).err(),
             TokenRequest::Other { .. } => unreachable!(),
+        }
+    }
+
+    #[test]
+    fn a_request_alone_is_refused_only_if_no_code_could_save_it() {
+        let strict = Rule::default();
+        let lax = Rule {
+            challenge_required: false,
+            ..Rule::default()
+        };
+        let listed = Rule {
+            grants: vec!["refresh_token".to_owned()],
+            ..Rule::default()
+        };
+        let right = format!("client_id=app&redirect_uri=https://a/cb&code_verifier={VERIFIER}");
+        let malformed = crate::oauth::pkce::MalformedVerifier::Length;
+        for (rule, body, expected) in [
+            (&strict, right.as_str(), None),
+            (&strict, "client_id=app", Some(Violation::MissingVerifier)),
+            (&lax, "client_id=app", None),
+            (&strict, "", Some(Violation::ClientMismatch)),
+            (
+                &lax,
+                "client_id=app&code_verifier=short",
+                Some(Violation::MalformedVerifier(malformed)),
+            ),
+            (&listed, right.as_str(), Some(Violation::GrantNotAllowed)),
+        ] {
+            let body = format!("grant_type=authorization_code&code=x&{body}");
+            let params = Params::parse(body.as_bytes(), 64).unwrap();
+            let Ok(TokenRequest::Redemption(redemption)) = TokenRequest::parse(&params, None)
+            else {
+                unreachable!()
+            };
+            assert_eq!(at_best(rule, &redemption).err(), expected, "{body}");
+            let mut each = each(rule, &redemption).into_iter();
+            let first = each.find_map(|(_, verdict)| verdict.err());
+            assert_eq!(first, expected, "{body}");
         }
     }
 

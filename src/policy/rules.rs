@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::oauth::{ClientId, Digest, ResponseType};
+use crate::oauth::{ClientId, ClientIdentity, Digest, ResponseType};
 
 use super::namesakes::{self, Namesake, Namesakes};
 use super::rule::{ClientRule, Mode, Rule};
@@ -121,6 +121,25 @@ impl Rules {
             Some(namesake) => self.of_namesake(namesake),
             None => self.of(Some(id.digest()), today),
         }
+    }
+
+    /// The readings of a token request's client that count for its rule, the strictest of which applies. If a reading is a configured
+    /// client, or similar to one, only such readings count: in Basic authentication `erp@example.com` is written
+    /// `erp%40example.com`.
+    pub fn counted<'c>(
+        &self,
+        client: Option<&'c ClientIdentity>,
+    ) -> impl Iterator<Item = &'c ClientId> {
+        let readings = move || client.into_iter().flat_map(ClientIdentity::readings);
+        let any_known = readings().any(|id| self.has_client(id));
+        readings().filter(move |id| !any_known || self.has_client(id))
+    }
+
+    /// Today's rule for the client that a token request names.
+    pub fn of_identity(&self, client: Option<&ClientIdentity>, today: u64) -> &Rule {
+        let each = self.counted(client).map(|id| self.of_name(id, today));
+        each.reduce(|a, b| self.stricter(a, b))
+            .unwrap_or(&self.default)
     }
 
     /// The key of the rule for a name that some server would take for a configured client. `None`: it is exactly a client's name,

@@ -11,6 +11,7 @@ mod deploy;
 mod differential;
 mod docs;
 mod doctor;
+mod explain;
 mod fault_proxy;
 mod init;
 mod lifecycle;

@@ -2,11 +2,13 @@
 
 use bytes::Bytes;
 use http::header;
-use http::{Method, StatusCode};
+use http::{HeaderMap, Method, StatusCode};
 
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
+use crate::gateway::token::form::Unreadable;
 use crate::http::body::Peeked;
+use crate::http::headers;
 use crate::oauth::authorize::PROTECTED;
 use crate::oauth::json_form;
 use crate::oauth::media::{Charset, NoForm, form_charset};
@@ -26,28 +28,52 @@ pub(super) enum Form {
 pub(super) async fn form(
     exchange: &Exchange<'_>,
     request: &mut Received,
-) -> Result<Form, (Violation, StatusCode)> {
-    let malformed = |text: &str, status| Err((Violation::malformed(text), status));
-    if request.method == Method::GET {
-        return if http_body::Body::is_end_stream(&request.body) {
+) -> Result<Form, Unreadable> {
+    let is_empty = http_body::Body::is_end_stream(&request.body);
+    let limits = &exchange.snapshot.limits;
+    if let Some(form) = by_head(&request.method, &request.headers, is_empty) {
+        return form;
+    }
+    let body = request.body.peek(limits.form_bytes).await;
+    let may_be_json = exchange.has_code_in_json(request.path());
+    of_body(&request.headers, may_be_json, body, limits.form_pairs)
+}
+
+/// What the head of a request says about its body, if that is sufficient.
+pub(super) fn by_head(
+    method: &Method,
+    headers: &HeaderMap,
+    is_empty: bool,
+) -> Option<Result<Form, Unreadable>> {
+    if method == Method::GET {
+        return Some(if is_empty {
             Ok(Form::None)
         } else {
             malformed("a GET request with a body", StatusCode::BAD_REQUEST)
-        };
+        });
     }
-    let media_type = request.media_type().to_ascii_lowercase();
-    let limits = &exchange.snapshot.limits;
+    let is_multipart = headers::media_type(headers)
+        .to_ascii_lowercase()
+        .starts_with("multipart/form-data");
+    is_multipart.then_some(Ok(Form::Multipart))
+}
+
+/// Reads a body that was peeked at. `may_be_json`: whether its path may have JSON (`code_in_json`).
+pub(super) fn of_body(
+    headers: &HeaderMap,
+    may_be_json: bool,
+    body: Peeked,
+    pairs: usize,
+) -> Result<Form, Unreadable> {
+    let media_type = headers::media_type(headers).to_ascii_lowercase();
     let unsupported =
         |problem: NoForm| malformed(&problem.to_string(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    if media_type.starts_with("multipart/form-data") {
-        return Ok(Form::Multipart);
-    }
-    match request.body.peek(limits.form_bytes).await {
+    match body {
         Peeked::Whole(body) if body.is_empty() => Ok(Form::None),
-        Peeked::Whole(_) if request.headers.contains_key(header::CONTENT_ENCODING) => {
+        Peeked::Whole(_) if headers.contains_key(header::CONTENT_ENCODING) => {
             unsupported(NoForm::MediaType)
         }
-        Peeked::Whole(body) if is_json(exchange, request) => {
+        Peeked::Whole(body) if may_be_json && names_json(&media_type) => {
             match json_form::to_form(&body, &PROTECTED) {
                 Some(form) => Ok(Form::Json(form)),
                 None => malformed(
@@ -57,7 +83,7 @@ pub(super) async fn form(
             }
         }
         Peeked::Whole(body) => {
-            let agrees = |charset: Charset| charset.agrees_on(&body, limits.form_pairs, &PROTECTED);
+            let agrees = |charset: Charset| charset.agrees_on(&body, pairs, &PROTECTED);
             match form_charset(&media_type).and_then(agrees) {
                 Ok(()) => Ok(Form::Urlencoded(body)),
                 Err(problem) => unsupported(problem),
@@ -68,10 +94,18 @@ pub(super) async fn form(
     }
 }
 
+fn malformed(text: &str, status: StatusCode) -> Result<Form, Unreadable> {
+    Err((Violation::malformed(text), status))
+}
+
 /// Whether the body is a JSON object with the parameters: at the paths whose answers have a code in JSON (`code_in_json`).
 pub(super) fn is_json(exchange: &Exchange<'_>, request: &Received) -> bool {
-    let media_type = request.media_type().to_ascii_lowercase();
+    names_json(&request.media_type().to_ascii_lowercase())
+        && exchange.has_code_in_json(request.path())
+}
+
+/// Whether a media type in lower case is that of JSON.
+fn names_json(media_type: &str) -> bool {
     let media_type = media_type.replace(' ', "");
-    let is_json = ["application/json", "application/json;charset=utf-8"].contains(&&*media_type);
-    is_json && exchange.has_code_in_json(request.path())
+    ["application/json", "application/json;charset=utf-8"].contains(&&*media_type)
 }

@@ -39,7 +39,7 @@ pub(in crate::gateway) async fn observe(
 
 /// The observing half of [`observe`]. Returns the key of the sign-in that the request began or continues.
 async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Digest> {
-    if !is_method(request) {
+    if !is_method(&request.method) {
         record(exchange, request, unknown_method());
         return None;
     }

@@ -10,7 +10,7 @@ use crate::gateway::hints;
 use crate::gateway::subject::About;
 use crate::oauth::{
     AuthorizationRequest, ClientId, ClientIdentity, CodeChallenge, CodeChallengeMethod, Digest,
-    RedirectUri, ResponseType, request_object,
+    Params, RedirectUri, ResponseType, request_object,
 };
 use crate::policy::{Hint, Rule, Violation, authorize};
 use crate::telemetry::Step;
@@ -35,13 +35,8 @@ impl<'s> Fresh<'s> {
     ) -> Result<Self, Doubt> {
         let parsed = submission.request(part)?;
         let client = parsed.client_id.map(ClientId::new);
-        let rule = exchange.rule_of(client.as_ref());
-        // A request object may name any client.
-        let rule = if parsed.request.is_some() || parsed.request_uri.is_some() {
-            rule.stricter(exchange.strictest())
-        } else {
-            rule
-        };
+        let own = exchange.rule_of(client.as_ref());
+        let rule = rule_of(&parsed, own, || exchange.strictest());
         Ok(Self {
             submission,
             part,
@@ -154,6 +149,19 @@ impl<'s> Fresh<'s> {
     }
 }
 
+/// The rule that judges a request whose client has the rule `own`. A request object may name any client.
+pub(super) fn rule_of<'r>(
+    parsed: &AuthorizationRequest<'_>,
+    own: &'r Rule,
+    strictest: impl FnOnce() -> &'r Rule,
+) -> &'r Rule {
+    if parsed.request.is_some() || parsed.request_uri.is_some() {
+        own.stricter(strictest())
+    } else {
+        own
+    }
+}
+
 /// The form of a request whose parameters are in a request object, if the rule of its client allows that (`request_objects`). The
 /// request itself is forwarded as it came, because the gate cannot change what the client has signed.
 pub(super) fn unwrapped(
@@ -170,10 +178,19 @@ pub(super) fn unwrapped(
         Some(_) => exchange.rule_of_identity(pushed_by),
         None => exchange.rule_of(parsed.client_id.map(ClientId::new).as_ref()),
     };
+    content(rule, &parsed, submission.part(part), pushed_by.is_some())
+}
+
+/// The same by the rule of the client. `params`: the part of the request with the request object.
+pub(super) fn content(
+    rule: &Rule,
+    parsed: &AuthorizationRequest<'_>,
+    params: &Params<'_>,
+    is_pushed: bool,
+) -> Result<Option<Vec<u8>>, Doubt> {
     match (parsed.request, parsed.request_uri) {
         (Some(object), None) if rule.reads_request_objects && !rule.uses_handles() => {
-            let form = request_object::read(object, submission.part(part), pushed_by.is_some())?;
-            Ok(Some(form))
+            Ok(Some(request_object::read(object, params, is_pushed)?))
         }
         _ => Ok(None),
     }

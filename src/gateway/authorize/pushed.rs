@@ -10,8 +10,9 @@ use crate::flow::submission::is_urn;
 use crate::flow::{
     self, Application, Handle, Key, PendingAuthorization, Presented, Purpose, Settlement,
 };
-use crate::oauth::{AuthorizationCode, ClientId, CodeChallenge, CodeKind};
+use crate::oauth::{AuthorizationCode, AuthorizationRequest, ClientId, CodeChallenge, CodeKind};
 use crate::policy::{Cleared, Rule, Violation, nothing_to_judge};
+use crate::route::Endpoints;
 use crate::store::{Claim, Pending, Place, Redeemed};
 
 use super::begin::{NotBegun, begin};
@@ -34,8 +35,12 @@ use crate::telemetry::Step;
 
 /// Whether the request brings a `request_uri` that may have been pushed.
 pub(super) fn is_pushed(exchange: &Exchange<'_>, fresh: &Fresh<'_>) -> bool {
-    let endpoints = &exchange.site.settings.endpoints;
-    let is_by_reference = fresh.parsed.request_uri.is_some() && fresh.parsed.request.is_none();
+    may_be_pushed(&exchange.site.settings.endpoints, &fresh.parsed)
+}
+
+/// The same by the endpoints of the upstream.
+pub(super) fn may_be_pushed(endpoints: &Endpoints, parsed: &AuthorizationRequest<'_>) -> bool {
+    let is_by_reference = parsed.request_uri.is_some() && parsed.request.is_none();
     is_by_reference && !endpoints.pushed_authorization_request.is_empty()
 }
 

@@ -131,7 +131,7 @@ fn missing(rule: &Rule, parsed: &AuthorizationRequest<'_>) -> Vec<&'static str> 
 }
 
 /// The parameters of the request for the page. Of values that may be secret only the length is shown.
-fn redacted(submission: &Submission<'_>, part: Part) -> Vec<(String, String)> {
+pub(super) fn redacted(submission: &Submission<'_>, part: Part) -> Vec<(String, String)> {
     const SHOWN: [&str; 7] = [
         "client_id",
         "redirect_uri",

@@ -5,15 +5,41 @@ use http::{Method, Response, StatusCode};
 use crate::flow::submission::Doubt;
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
+use crate::gateway::token::form::Unreadable;
 use crate::gateway::{concern, reply};
 use crate::http::body::Body;
 use crate::policy::Violation;
+use crate::suspicion::{Said, Suspicion};
 
 use super::pass::pass;
 
 /// Whether the method is GET or POST. HEAD is not allowed: frameworks run it as GET, and the `Location` would contain the code.
-pub(super) fn is_method(request: &Received) -> bool {
-    request.method == Method::GET || request.method == Method::POST
+pub(super) fn is_method(method: &Method) -> bool {
+    method == Method::GET || method == Method::POST
+}
+
+/// Judges a multipart body by the scan of its request. `may_continue`: whether the request may continue a sign-in.
+pub(super) fn multipart(said: &Suspicion, may_continue: bool) -> Result<(), Unreadable> {
+    let in_body = said.in_form.and(said.in_document);
+    let text = if !may_continue {
+        "a multipart body is only accepted in a request that continues a sign-in"
+    } else if in_body.has(Said::AUTHORIZATION) || said.unreadable.is_some() {
+        "a multipart body must not begin or change a sign-in"
+    } else {
+        return Ok(());
+    };
+    let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
+    Err((Violation::malformed(text), status))
+}
+
+/// Judges a request that begins no sign-in by the scan: some servers detect JSON and XML by the content, whatever the Content-Type
+/// is.
+pub(super) fn document(said: &Suspicion) -> Result<(), Unreadable> {
+    if said.in_document.has(Said::AUTHORIZATION) {
+        let text = "expected a form-encoded body, but it looks like JSON or XML";
+        return Err((Violation::malformed(text), StatusCode::BAD_REQUEST));
+    }
+    Ok(())
 }
 
 pub(super) fn unknown_method() -> Violation {

@@ -1,15 +1,16 @@
 //! Reads the form of a token request, or of a device authorization request. It must be form-encoded, without a query except a configured one.
 
 use bytes::Bytes;
-use http::{StatusCode, header};
+use http::{HeaderMap, StatusCode, header};
 
-use crate::oauth::media::{NoForm, form_charset};
+use crate::oauth::media::{Charset, NoForm, form_charset};
 use crate::oauth::{endpoint_query, token};
 use crate::policy::Violation;
 
 use crate::gateway::exchange::Exchange;
 use crate::gateway::received::Received;
 use crate::http::body::Peeked;
+use crate::http::headers;
 
 /// The violation of a malformed request, and the status to answer with.
 pub(in crate::gateway) type Unreadable = (Violation, StatusCode);
@@ -32,35 +33,49 @@ pub(in crate::gateway) async fn body(
     exchange: &Exchange<'_>,
     request: &mut Received,
 ) -> Result<Bytes, Unreadable> {
-    let malformed = |text: &str, status| Err((Violation::malformed(text), status));
     let limits = &exchange.snapshot.limits;
-    let is_encoded = request.headers.contains_key(header::CONTENT_ENCODING);
-    let charset = match form_charset(request.media_type()) {
-        _ if is_encoded => Err(NoForm::MediaType),
-        charset => charset,
+    // A form is read even if it is refused: the log and the choice of the rule need its client.
+    let body = if matches!(charset(&request.headers), Err(NoForm::MediaType)) {
+        Peeked::Broken
+    } else {
+        request.body.peek(limits.form_bytes).await
     };
     let has_query = !has_only_configured_query(exchange, request);
-    // A form is read even if it is refused: the log and the choice of the rule need its client.
-    if !matches!(charset, Err(NoForm::MediaType)) {
-        request.body.peek(limits.form_bytes).await;
-    }
+    of_body(&request.headers, has_query, body, limits.form_pairs)
+}
+
+/// Reads a body that was peeked at. `has_query`: whether the request has a query that is not configured.
+pub(in crate::gateway) fn of_body(
+    headers: &HeaderMap,
+    has_query: bool,
+    body: Peeked,
+    pairs: usize,
+) -> Result<Bytes, Unreadable> {
+    let malformed = |text: &str, status| Err((Violation::malformed(text), status));
     if has_query {
         let text = "the request must have no query, except what is configured";
         return malformed(text, StatusCode::BAD_REQUEST);
     }
     let unsupported =
         |problem: NoForm| malformed(&problem.to_string(), StatusCode::UNSUPPORTED_MEDIA_TYPE);
-    let charset = match charset {
+    let charset = match charset(headers) {
         Ok(charset) => charset,
         Err(problem) => return unsupported(problem),
     };
-    match request.body.peek(limits.form_bytes).await {
-        Peeked::Whole(body) => match charset.agrees_on(&body, limits.form_pairs, &token::PROTECTED)
-        {
+    match body {
+        Peeked::Whole(body) => match charset.agrees_on(&body, pairs, &token::PROTECTED) {
             Err(problem) => unsupported(problem),
             Ok(()) => Ok(body),
         },
         Peeked::TooLong => malformed("the body is too long", StatusCode::PAYLOAD_TOO_LARGE),
         Peeked::Broken => malformed("the body ends early", StatusCode::BAD_REQUEST),
     }
+}
+
+/// The charset of the form that the request announces.
+fn charset(headers: &HeaderMap) -> Result<Charset, NoForm> {
+    if headers.contains_key(header::CONTENT_ENCODING) {
+        return Err(NoForm::MediaType);
+    }
+    form_charset(headers::media_type(headers))
 }
