@@ -15,7 +15,8 @@ pub(super) fn control(rules: &Rules, clients: &[Reviewed], today: u64) -> Contro
     let in_force = rules
         .clients()
         .filter(|client| client.until.is_none_or(|until| until >= today));
-    let lax: Vec<&ClientRule> = in_force.filter(|client| !is_strict(&client.rule)).collect();
+    let mut lax: Vec<&ClientRule> = in_force.filter(|client| !is_strict(&client.rule)).collect();
+    lax.sort_by(|one, other| one.id.cmp(&other.id));
     let state = match (is_strict(default), lax.is_empty()) {
         (true, true) => State::Met,
         (true, false) => State::Partly,
