@@ -18,13 +18,14 @@ pub(super) fn control(
     today: u64,
 ) -> Control {
     let default = rules.default_rule();
-    let lax: Vec<&ClientRule> = rules
+    let mut lax: Vec<&ClientRule> = rules
         .clients()
         .filter(|client| client.until.is_none_or(|until| until >= today))
         .filter(|client| !is_strict(&client.rule))
         // One that is configured for another reason has the rule of the others.
         .filter(|client| client.until.is_some() || client.rule.mode == Mode::Enforce)
         .collect();
+    lax.sort_by(|one, other| one.id.cmp(&other.id));
     // A confidential client needs no end under require = "public".
     let lax_public = lax.iter().filter(|client| !is_confidential(client));
     let lax_public = lax_public.count() > 0;
