@@ -84,7 +84,7 @@ const looks = {
         return {
           text: element.innerText,
           is_outlined: outlineStyle !== 'none' && parseFloat(outlineWidth) >= 2,
-          is_in_view: y >= 0 && y + height <= innerHeight,
+          is_in_view: y + height / 2 >= 0 && y + height / 2 <= innerHeight, // not exact: browsers scroll by whole pixels
         };
       });
       if (focused === undefined) break;
