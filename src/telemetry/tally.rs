@@ -8,9 +8,9 @@ mod numbers;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use dashmap::DashMap;
-use dashmap::mapref::one::RefMut;
 use serde::{Deserialize, Serialize};
 
 use super::decided::Decided;
@@ -71,7 +71,11 @@ pub(super) struct Told<'e> {
 /// The counts of one upstream.
 #[derive(Debug)]
 pub(crate) struct Tally {
-    rows: DashMap<Name, Row>,
+    /// By the client's name alone, so that a frequent client is found without a copy of it.
+    clients: DashMap<Box<str>, Row>,
+    /// Rows of further clients, by their redirect origin; at most as many as there are crowded origins.
+    shared: DashMap<Box<str>, Row>,
+    others: Mutex<Option<Row>>,
     /// The number of names with each redirect origin.
     origins: DashMap<Box<str>, usize>,
     most: AtomicUsize,
@@ -82,7 +86,9 @@ pub(crate) struct Tally {
 impl Default for Tally {
     fn default() -> Self {
         Self {
-            rows: DashMap::new(),
+            clients: DashMap::new(),
+            shared: DashMap::new(),
+            others: Mutex::default(),
             origins: DashMap::new(),
             most: AtomicUsize::new(ROWS),
             began: AtomicU64::new(u64::MAX),
@@ -99,7 +105,7 @@ impl Tally {
     /// Makes rows for configured clients, which other names cannot take the place of.
     pub(crate) fn expect<'c>(&self, clients: impl Iterator<Item = &'c str>) {
         for client in clients {
-            self.rows.entry(Name::Client(client.into())).or_default();
+            self.clients.entry(client.into()).or_default();
         }
     }
 
@@ -112,33 +118,41 @@ impl Tally {
         if now < self.began.load(Ordering::Relaxed) {
             self.began.fetch_min(now, Ordering::Relaxed);
         }
+        let note = |row: &mut Row| {
+            row.add(count, told.decided, told.violation, now);
+            if let Some(hint) = told.hint {
+                row.note(hint);
+            }
+        };
         let name = told.client.unwrap_or(NO_CLIENT);
-        let mut row = self.row(name, told.redirect_origin, told.step);
-        row.add(count, told.decided, told.violation, now);
-        if let Some(hint) = told.hint {
-            row.note(hint);
+        match self.clients.get_mut(name) {
+            Some(mut row) => note(&mut row),
+            None => self.first(name, told, note),
         }
     }
 
-    /// The row of a client. A request that neither begins nor ends a sign-in makes none: anyone could send such requests with any name.
-    fn row(&self, client: &str, origin: Option<&str>, step: Step) -> RefMut<'_, Name, Row> {
-        let of = |name: Name| self.rows.entry(name).or_default();
-        if client.len() > LONGEST_NAME {
-            return of(Name::Others);
+    /// Notes the first request of a client. One that neither begins nor ends a sign-in makes no row: anyone could send such requests
+    /// with any name.
+    fn first(&self, client: &str, told: &Told<'_>, note: impl FnOnce(&mut Row)) {
+        let origin = told.redirect_origin;
+        let is_full = self.len() >= self.most.load(Ordering::Relaxed);
+        if told.step != Step::Begins || client.len() > LONGEST_NAME || is_full {
+            return note(self.others().get_or_insert_default());
         }
-        let name = Name::Client(client.into());
-        if let Some(row) = self.rows.get_mut(&name) {
-            return row;
+        if let Some(origin) = origin.filter(|origin| self.is_crowded(Some(origin))) {
+            return note(&mut self.shared.entry(origin.into()).or_default());
         }
-        if step != Step::Begins || self.rows.len() >= self.most.load(Ordering::Relaxed) {
-            return of(Name::Others);
-        }
-        if let Some(origin) = origin.filter(|_| self.is_crowded(origin)) {
-            return of(Name::Origin(origin.into()));
-        }
-        let mut row = of(name);
+        let mut row = self.clients.entry(client.into()).or_default();
         row.origin = origin.map(Into::into);
-        row
+        note(&mut row);
+    }
+
+    fn others(&self) -> MutexGuard<'_, Option<Row>> {
+        self.others.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn len(&self) -> usize {
+        self.clients.len() + self.shared.len()
     }
 
     /// Counts another name with this redirect origin. `true`: there are too many.
@@ -164,9 +178,15 @@ impl Tally {
 
     /// All rows, in no order.
     pub(crate) fn rows(&self) -> Vec<(Name, Row)> {
-        let rows = self.rows.iter();
-        rows.map(|row| (row.key().clone(), row.value().clone()))
-            .collect()
+        let named = |of: fn(Box<str>) -> Name, rows: &DashMap<Box<str>, Row>| {
+            let rows = rows.iter();
+            let rows = rows.map(|row| (of(row.key().clone()), row.value().clone()));
+            rows.collect::<Vec<_>>()
+        };
+        let mut all = named(Name::Client, &self.clients);
+        all.extend(named(Name::Origin, &self.shared));
+        all.extend(self.others().clone().map(|row| (Name::Others, row)));
+        all
     }
 
     /// Adds rows that were stored earlier.
@@ -175,13 +195,18 @@ impl Tally {
             if row.first_seen > 0 {
                 self.began.fetch_min(row.first_seen, Ordering::Relaxed);
             }
-            if self.rows.len() >= self.most.load(Ordering::Relaxed) {
-                self.rows.entry(Name::Others).or_default().merge(&row);
-            } else {
-                if let (Name::Client(_), Some(origin)) = (&name, &row.origin) {
-                    self.is_crowded(Some(origin));
+            let is_full = self.len() >= self.most.load(Ordering::Relaxed);
+            match name {
+                Name::Client(client) if !is_full => {
+                    self.is_crowded(row.origin.as_deref());
+                    self.clients.entry(client).or_default().merge(&row);
                 }
-                self.rows.entry(name).or_default().merge(&row);
+                Name::Origin(origin) if !is_full => {
+                    self.shared.entry(origin).or_default().merge(&row);
+                }
+                Name::Client(_) | Name::Origin(_) | Name::Others => {
+                    self.others().get_or_insert_default().merge(&row);
+                }
             }
         }
     }

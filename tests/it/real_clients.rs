@@ -186,6 +186,25 @@ fn a_code_of_a_signed_request_or_response_needs_its_verifier() {
     }
 }
 
+/// The same with handles, for a pushed request, and for one whose token is bound to a key.
+#[test]
+fn a_code_of_a_pushed_request_needs_its_verifier_with_and_without_dpop() {
+    for shape in [&["--par", "on"][..], &["--par", "on", "--dpop", "on"]] {
+        for (verifier, codes) in [("wrong", 1), ("other", 2), ("none", 1)] {
+            let stage = Stage::configured(&OIDC_PROVIDER, PUSHED);
+            let arguments = [&["--verifier", verifier], shape].concat();
+            let outcome = run(&stage, "clients/openid-client.mjs", &arguments);
+            assert_eq!(
+                outcome["error"]["oauth"], "invalid_grant",
+                "{arguments:?}: {outcome}"
+            );
+            let ledger = stage.ledger();
+            assert_eq!(ledger.codes.len(), codes, "{arguments:?}: {ledger:?}");
+            assert!(ledger.redemptions().is_empty(), "{arguments:?}: {ledger:?}");
+        }
+    }
+}
+
 #[test]
 fn openid_client_without_pkce_gets_no_code_with_signed_requests_and_responses() {
     for arguments in [&["--jar", "on"][..], &["--jarm", "on"], &["--hybrid", "on"]] {

@@ -17,7 +17,14 @@ type = "confidential"
 
 /// The rows of the page as read: client, verdict, sign-ins, failing ones, challenges, codes redeemed. Of each cell the first line.
 const ROWS: [[&str; 6]; 6] = [
-    ["without", "would break", "3", "3", "3 without", "3 unverified"],
+    [
+        "without",
+        "would break",
+        "3",
+        "3",
+        "3 without",
+        "3 unverified",
+    ],
     ["hex", "would break", "1", "1", "1 malformed", "none"],
     ["plain", "would break", "1", "1", "1 plain", "none"],
     [
