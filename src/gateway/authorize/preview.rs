@@ -1,5 +1,5 @@
 //! Judges an authorization request that the gate has not received. The order is that of [`super::handle`], or of
-//! [`super::observe`] if the upstream is only observed.
+//! [`super::observe()`] if the upstream is only observed.
 
 use http::{Method, header};
 
