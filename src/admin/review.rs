@@ -14,7 +14,7 @@ use crate::clock::{self, date};
 use crate::gateway::site::Site;
 use crate::gateway::snapshot::Snapshot;
 use crate::oauth::ClientId;
-use crate::policy::ClientRule;
+use crate::policy::{ClientRule, Mode};
 use crate::telemetry::tally::{DAYS, NO_CLIENT, Name, Numbers, Row};
 
 use model::{Authorization, Daily, Exception, Headline, Redemption};
@@ -62,7 +62,7 @@ fn upstream(site: &Site, now: u64) -> Upstream {
         name: site.settings.name.clone(),
         mode: rules.default_rule().mode.as_str().to_owned(),
         control: control::control(rules, &clients, site.reporting(now), today(now)),
-        headline: headline(&clients),
+        headline: headline(&clients, rules.default_rule().mode),
         days: days(&rows, now),
         clients,
     }
@@ -141,7 +141,8 @@ fn exception(client: &ClientRule, today: u64) -> Exception {
     }
 }
 
-fn headline(clients: &[Reviewed]) -> Headline {
+/// `mode`: that of clients without an exception.
+fn headline(clients: &[Reviewed], mode: Mode) -> Headline {
     let count = |verdict| {
         let clients = clients.iter();
         clients.filter(|client| client.verdict == verdict).count()
@@ -152,10 +153,15 @@ fn headline(clients: &[Reviewed]) -> Headline {
             .fold(0_u32, |sum, client| sum.saturating_add(number(client)))
     };
     let (sign_ins, failing) = (sum(|client| client.sign_ins), sum(|client| client.failing));
+    let failed = sum(|client| client.failed);
     let would_break = count(Verdict::WouldBreak);
     let (all, days) = (clients.len(), WINDOW);
     let text = if all == 0 {
         "No client has been seen yet".to_owned()
+    } else if mode == Mode::Enforce {
+        format!(
+            "{would_break} of {all} clients fail; {failed} of {sign_ins} sign-ins of the last {days} days were refused"
+        )
     } else {
         format!(
             "{would_break} of {all} clients would break; enforcing every client would have failed {failing} of {sign_ins} sign-ins of \
@@ -171,7 +177,7 @@ fn headline(clients: &[Reviewed]) -> Headline {
         not_seen: count(Verdict::NotSeen),
         exempt: count(Verdict::Exempt),
         sign_ins,
-        failed: sum(|client| client.failed),
+        failed,
         failing,
     }
 }

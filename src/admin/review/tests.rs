@@ -140,6 +140,15 @@ fn an_exempt_client_is_not_called_ready_before_it_was_seen_to_be() {
     }
 }
 
+/// Under enforcement nothing is only foretold.
+#[test]
+fn the_headline_says_what_happens_in_the_mode() {
+    let clients = [broken("client", "spa")];
+    let text = |mode| headline(&clients, mode).text;
+    assert!(text(Mode::Report).starts_with("1 of 1 clients would break; enforcing"));
+    assert!(text(Mode::Enforce).starts_with("1 of 1 clients fail; 0 of 1 sign-ins"));
+}
+
 #[test]
 fn the_document_is_read_back_as_it_was_written() {
     let review = Review {
@@ -149,7 +158,7 @@ fn the_document_is_read_back_as_it_was_written() {
             name: "a".to_owned(),
             mode: "report".to_owned(),
             control: control::control(&Rules::default(), &[], None, NOW / DAY),
-            headline: headline(&[]),
+            headline: headline(&[], Mode::Report),
             days: days(&[], NOW),
             clients: Vec::new(),
         }],
