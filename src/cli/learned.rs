@@ -38,7 +38,7 @@ pub(super) struct Document {
 }
 
 impl Document {
-    /// `None`: it is no server metadata.
+    /// `None`: it is not server metadata.
     pub(super) fn parse(path: &str, bytes: &[u8]) -> Option<Self> {
         let Value::Object(members) = json::parse(bytes)? else {
             return None;

@@ -273,7 +273,7 @@ fn the_counts_survive_a_restart_in_their_file() {
     for member in ["headline", "clients", "days"] {
         assert_eq!(after[member], before[member], "{member}");
     }
-    // One that is no snapshot stays as it is, and the gate serves.
+    // One that is not a snapshot stays as it is, and the gate serves.
     ends(&mut next);
     std::fs::write(&file, "{\"version\": 1, \"upstreams\": [").unwrap();
     let config = std::fs::read_to_string(next.config_file()).unwrap();

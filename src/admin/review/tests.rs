@@ -206,7 +206,7 @@ fn the_remediation_names_no_client() {
     );
 }
 
-/// A client that is only configured is no exception, and one that needs no challenge because it is confidential leaves the public
+/// A client that is only configured does not count as an exception, and one that needs no challenge because it is confidential leaves the public
 /// clients covered.
 #[test]
 fn evidence_and_clauses_are_about_what_the_rules_say() {

@@ -46,7 +46,7 @@ pub(super) struct Finding {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) findings: Vec<Finding>,
-    /// What was seen and is no finding.
+    /// What was seen and is not a finding.
     pub(super) observed: Vec<String>,
     /// What could not be asked, and why.
     pub(super) skipped: Vec<String>,

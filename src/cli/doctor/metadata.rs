@@ -36,7 +36,7 @@ pub(super) fn judge(upstream: &Url, settings: &Settings, documents: &[Document])
     for ((key, member), paths) in KINDS.iter().zip(&learned.endpoints) {
         let known = configured(&settings.endpoints, key);
         if known.is_empty() && *key == "device_authorization" {
-            // With device = "off" it is no endpoint of the gate, listed or not.
+            // With device = "off" it is not an endpoint of the gate, listed or not.
             continue;
         }
         let new = paths.iter().filter(|path| !known.contains(path));

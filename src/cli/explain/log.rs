@@ -75,7 +75,7 @@ fn find(log: impl std::io::Read, id: &str) -> std::io::Result<Vec<Line>> {
     Ok(found)
 }
 
-/// `None`: it is no line of the gate about this request.
+/// `None`: it is not a line of the gate about this request.
 fn line(bytes: &[u8], id: &str) -> Option<Line> {
     let line: Line = serde_json::from_slice(bytes).ok()?;
     let is_about = line.get("request").and_then(Value::as_str) == Some(id);

@@ -101,7 +101,7 @@ fn names(check: Check) -> (&'static str, &'static str, &'static str) {
         Check::Path => ("path", "the path has one meaning", "RFC 3986 section 6.2.2"),
         Check::Elsewhere => (
             "token_request_elsewhere",
-            "it is no token request at another path",
+            "it is not a token request at another path",
             "RFC 6749 section 3.2",
         ),
         Check::Parses => (

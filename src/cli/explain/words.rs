@@ -126,7 +126,7 @@ fn hex(rest: &mut Peekable<Chars<'_>>, most: usize) -> Result<char, Unusable> {
     let number = number.filter(|number| *number > 0 && (most > 2 || *number < 0x80));
     match number.and_then(char::from_u32) {
         Some(c) => Ok(c),
-        None => wrong("an escape in $'...' is no character"),
+        None => wrong("an escape in $'...' is not a character"),
     }
 }
 

@@ -80,7 +80,7 @@ fn judged<'c>(draft: &Draft<'c, '_>) -> Result<Found<'c>, Violation> {
         if acts {
             document(&said).map_err(|(violation, _)| violation)?;
         }
-        let text = "it is no authorization request, but a form of the server: it is forwarded, and only the answer is checked";
+        let text = "it is not an authorization request but a form of the server: it is forwarded, and only the answer is checked";
         return Ok(Found::new(Verdict::Passes(text)));
     };
     match object(draft, &submission, part)? {

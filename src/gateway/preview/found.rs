@@ -10,7 +10,7 @@ use crate::policy::{Hint, Rule, Violation, authorize, redeem};
 pub(crate) enum Check {
     /// The path has one meaning.
     Path,
-    /// It is no token request at the path of another endpoint.
+    /// It is not a token request at the path of another endpoint.
     Elsewhere,
     /// All servers read the same parameters.
     Parses,

@@ -27,7 +27,7 @@ pub(super) fn parsed<'p>(
 pub(super) fn may_be_unbound(key: &HandleKey, redemption: &Redemption<'_>) -> bool {
     let code = &redemption.code;
     let is_own = |purpose| key.recognise(purpose, code.expose()).is_some();
-    // A handle for another purpose is no device code either.
+    // A handle for another purpose is not a device code either.
     let mut purposes = [Purpose::State, Purpose::Code, Purpose::Device].into_iter();
     code.kind() == CodeKind::Device
         && redemption.code_verifier.is_none()
