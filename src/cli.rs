@@ -12,6 +12,7 @@ mod healthcheck;
 mod init;
 mod keygen;
 mod learned;
+mod loopback;
 mod options;
 mod remote;
 mod review;

@@ -10,7 +10,7 @@ mod report;
 mod token;
 
 use std::io::{self, Write as _};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -23,6 +23,7 @@ use zeroize::Zeroizing;
 use super::check;
 use super::fetch::{Ask, Failed, Fetch};
 use super::learned::Document;
+use super::loopback::this_machine;
 use super::options::ConfigFile;
 use super::terminal::{USAGE, complain};
 use crate::clock;
@@ -144,7 +145,7 @@ fn redirects(options: &Options) -> Result<(Option<String>, Option<Redirects>), S
     }
     let given = options.redirect_uri.as_deref();
     let address = match given {
-        Some(text) => this_machine(text).ok_or_else(|| {
+        Some(text) => redirect_address(text).ok_or_else(|| {
             format!("{text} is not on this machine\nhelp: --login needs a redirect URI such as http://127.0.0.1:8765/cb")
         })?,
         None => SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
@@ -158,16 +159,9 @@ fn redirects(options: &Options) -> Result<(Option<String>, Option<Redirects>), S
 }
 
 /// The loopback address of a URL with plain http.
-fn this_machine(text: &str) -> Option<SocketAddr> {
+fn redirect_address(text: &str) -> Option<SocketAddr> {
     let url = Url::parse(text).ok().filter(|url| url.scheme() == "http")?;
-    let ip = match url.host()? {
-        Host::Domain("localhost") => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        Host::Domain(_) => return None,
-        Host::Ipv4(ip) => IpAddr::V4(ip),
-        Host::Ipv6(ip) => IpAddr::V6(ip),
-    };
-    let port = url.port_or_known_default()?;
-    ip.is_loopback().then(|| SocketAddr::new(ip, port))
+    this_machine(&url)
 }
 
 fn client(options: &Options, redirect_uri: Option<String>) -> Result<Client, String> {

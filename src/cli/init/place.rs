@@ -1,9 +1,10 @@
 //! Where the new gate listens, and the address at which clients reach it.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, SocketAddr};
 
-use url::{Host, Url};
+use url::Url;
 
+use crate::cli::loopback::this_machine;
 use crate::config::accepts;
 
 /// The addresses of a gate.
@@ -52,18 +53,6 @@ impl Place {
             is_behind_proxy: own.is_none(),
         }
     }
-}
-
-/// The address of a URL on a loopback address, or on `localhost`.
-fn this_machine(url: &Url) -> Option<SocketAddr> {
-    let ip = match url.host()? {
-        Host::Domain("localhost") => IpAddr::V4(Ipv4Addr::LOCALHOST),
-        Host::Domain(_) => return None,
-        Host::Ipv4(ip) => IpAddr::V4(ip),
-        Host::Ipv6(ip) => IpAddr::V6(ip),
-    };
-    let port = url.port_or_known_default()?;
-    ip.is_loopback().then(|| SocketAddr::new(ip, port))
 }
 
 fn is_one_server(one: &Url, other: &Url) -> bool {
