@@ -31,7 +31,8 @@ use crate::server::{self, Crowd, Lifecycle, Places};
 use crate::store::{MemoryStore, Store};
 use crate::telemetry::{Event, Telemetry};
 
-use counts::Counts;
+pub(crate) use counts::promote;
+use counts::{Counts, Lost};
 use open_files::{Need, TooFew};
 use reload::Reload;
 pub(crate) use reload::Source;
@@ -58,6 +59,9 @@ pub(crate) enum StartError {
     /// The limit on open files is too low.
     #[error(transparent)]
     Descriptors(#[from] TooFew),
+    /// The file of the review cannot be read, and it says which clients are enforced.
+    #[error(transparent)]
+    Promotions(#[from] Lost),
     #[error("cannot start a worker: {0}")]
     Thread(io::Error),
 }
@@ -139,7 +143,7 @@ impl App {
             readiness: readiness.clone(),
             in_force: in_force.clone(),
         };
-        let counts = Counts::restore(&self.shared, config.review.snapshot.clone());
+        let counts = Counts::restore(&self.shared, config.review.snapshot.clone())?;
         let gone = CancellationToken::new();
         let admin = admin::spawn(self.admin, admin, gone.clone()).map_err(StartError::Thread)?;
         for (what, address) in self.addresses {
@@ -169,6 +173,7 @@ impl App {
             orders,
             in_force,
             config: written,
+            signals: counts.signals(),
             overlap: None,
             refused: None,
         };

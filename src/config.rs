@@ -11,6 +11,7 @@
 pub(crate) mod accepts;
 pub(crate) mod print;
 pub(crate) mod problem;
+mod promote;
 
 mod ca;
 mod client;
@@ -120,7 +121,8 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
     let admin = sections::admin(&admin_table);
     let limits = sections::limits(&limits_table, server.settings.headers);
     let (store, kind, keys) = store::read(&store_table, context);
-    let review = sections::review(&root.table("review"), context);
+    let review_table = root.table("review");
+    let review = sections::review(&review_table, context);
     let log = sections::log(&root.table("log"));
     let own_origin = server::own_origin(&server_table, &server.listen);
     let upstreams: Vec<_> = root
@@ -128,6 +130,9 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
         .into_iter()
         .map(|table| upstream::read(table, own_origin.as_ref(), context))
         .collect();
+    for upstream in &upstreams {
+        promote::needs_snapshot(&upstream.pkce, upstream.gateway.promote, &review_table);
+    }
     let label = "the gate has to stand in front of something";
     let help = "add [[upstream]] with url = \"http://127.0.0.1:9000\"";
     root.require("upstream", label, help);

@@ -15,7 +15,7 @@ pub(crate) mod violation;
 
 pub(crate) use decision::{Cleared, Decision, apply, nothing_to_judge};
 pub(crate) use hint::Hint;
-pub(crate) use namesakes::Namesake;
+pub(crate) use namesakes::{Namesake, namesakes};
 pub(crate) use rule::{ClientRule, Codes, Mode, Rule};
 pub(crate) use rules::{Concern, Rules};
 pub(crate) use violation::{NoRoom, Violation};

@@ -12,7 +12,9 @@ use prometheus_client::registry::Unit;
 
 use crate::clock;
 use crate::gateway::Shared;
+use crate::gateway::settings::Promote;
 use crate::gateway::site::Site;
+use crate::gateway::site::ratchet::Promotion;
 
 /// The stores and requests in flight of all upstreams.
 #[derive(Debug)]
@@ -82,10 +84,44 @@ impl Collector for Sites {
             let days = usize::try_from(reporting.days).unwrap_or(usize::MAX);
             gauge(days).encode(family.encode_family(&labels)?)?;
         }
+        promoted_clients(&mut encoder, sites)?;
         let help = "Requests in flight";
         let family = encoder.encode_descriptor("in_flight", help, None, Gauge)?;
         by_upstream(family, sites, |site| gauge(site.state.places.count()))
     }
+}
+
+fn promoted_clients(
+    encoder: &mut DescriptorEncoder<'_>,
+    sites: &[Arc<Site>],
+) -> Result<(), fmt::Error> {
+    let help = "Clients in report mode that are promoted, or could be";
+    let mut family = encoder.encode_descriptor("promoted_clients", help, None, Gauge)?;
+    let now = clock::wall();
+    for site in sites {
+        let promotions = site.promotions();
+        if site.settings.promote == Promote::Off && promotions.is_empty() {
+            continue;
+        }
+        let count = |is: &dyn Fn(&Promotion) -> bool| {
+            promotions
+                .values()
+                .filter(|promotion| is(promotion))
+                .count()
+        };
+        for (state, number) in [
+            ("proposed", count(&|promotion| !promotion.is_enforced)),
+            ("enforced", count(&|promotion| promotion.is_enforced)),
+            (
+                "downgraded",
+                count(&|promotion| promotion.is_downgraded(now)),
+            ),
+        ] {
+            let labels = [("upstream", site.settings.name.as_str()), ("state", state)];
+            gauge(number).encode(family.encode_family(&labels)?)?;
+        }
+    }
+    Ok(())
 }
 
 fn gauge(number: usize) -> ConstGauge<i64> {

@@ -6,6 +6,7 @@ mod codes;
 mod control;
 mod model;
 pub(super) mod page;
+mod promotion;
 mod section;
 mod verdict;
 mod wanted;
@@ -18,7 +19,7 @@ use crate::policy::{ClientRule, Mode};
 use crate::telemetry::tally::{DAYS, NO_CLIENT, Name, Numbers, Row};
 
 use model::{Authorization, Daily, Exception, Headline, Redemption};
-pub(crate) use model::{Kind, Review, Reviewed, State, Upstream, Verdict};
+pub(crate) use model::{Kind, Ratchet, Review, Reviewed, State, Upstream, Verdict};
 
 /// The days that the headline is about.
 const WINDOW: u64 = 7;
@@ -47,9 +48,18 @@ fn upstream(site: &Site, now: u64) -> Upstream {
             rows.push((name, Row::default()));
         }
     }
+    let promotions = site.promotions();
     let mut clients: Vec<Reviewed> = rows
         .iter()
-        .map(|(name, row)| client(site, name, row, now))
+        .map(|(name, row)| Reviewed {
+            promotion: match name {
+                Name::Client(id) => promotions
+                    .get(&**id)
+                    .map(|of| promotion::promotion(of, now)),
+                Name::Origin(_) | Name::Others => None,
+            },
+            ..client(site, name, row, now)
+        })
         .collect();
     clients.sort_by(|one, other| {
         let key = |client: &Reviewed| (client.verdict, std::cmp::Reverse(client.failing));
@@ -62,6 +72,7 @@ fn upstream(site: &Site, now: u64) -> Upstream {
         name: site.settings.name.clone(),
         mode: rules.default_rule().mode.as_str().to_owned(),
         control: control::control(rules, &clients, site.reporting(now), today(now)),
+        promotion: promotion::ratchet(site.settings.promote, &promotions, rules),
         headline: headline(&clients, rules.default_rule().mode),
         days: days(&rows, now),
         clients,
@@ -96,6 +107,7 @@ fn client(site: &Site, name: &Name, row: &Row, now: u64) -> Reviewed {
         why: judged.why,
         mode: rule.mode.as_str().to_owned(),
         exception,
+        promotion: None,
         first_seen: time(row.first_seen),
         last_seen: time(row.last_seen),
         last_good: time(row.last_good),

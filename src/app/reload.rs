@@ -3,7 +3,6 @@
 
 use std::fmt::Write as _;
 use std::fs;
-use std::future::pending;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +20,7 @@ use crate::server::{Crowd, Places};
 use crate::store::Settings;
 use crate::telemetry::Event;
 
+use super::counts::Signals;
 use super::open_files::{self, Need};
 use super::sites::Maker;
 use super::worker::Orders;
@@ -55,6 +55,7 @@ pub(super) struct Reload {
     pub(super) in_force: InForce,
     /// The configuration as written, without limits reduced for lack of descriptors.
     pub(super) config: Config,
+    pub(super) signals: Signals,
     /// Until this time, sign-ins may be in progress that began under an earlier configuration.
     pub(super) overlap: Option<Instant>,
     /// The last refused file, and why. It is retried, because a file that it needs may appear later.
@@ -72,8 +73,12 @@ pub(super) struct Seen {
 impl Reload {
     /// Checks the file regularly, and on request. Never returns.
     pub(super) async fn watch(&mut self, source: Option<Source>) {
+        let promoted = Arc::clone(&self.signals.promoted);
         let Some(source) = source else {
-            return pending().await;
+            loop {
+                promoted.notified().await;
+                self.promote();
+            }
         };
         let mut known = Seen {
             text: Ok(source.text.clone()),
@@ -85,6 +90,10 @@ impl Reload {
         poll.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let is_asked = tokio::select! {
+                () = promoted.notified() => {
+                    self.promote();
+                    continue;
+                }
                 () = source.asked.notified() => true,
                 _ = poll.tick() => false,
             };
@@ -144,6 +153,7 @@ impl Reload {
                 self.refused = None;
                 self.taken_up().await;
                 self.in_force.applied(&sha256, &needs_restart);
+                self.signals.reloaded.notify_one();
                 let needs_restart = needs_restart.join(", ");
                 telemetry.tell(&Event::Reloaded {
                     sha256: &sha256,
@@ -170,6 +180,15 @@ impl Reload {
         let workers = u32::try_from(self.config.server.workers.max(1)).unwrap_or(u32::MAX);
         let all = timeout(TAKEN_UP, taken_up.acquire_many(workers));
         drop(all.await);
+    }
+
+    /// Enforces the clients that are promoted by now.
+    fn promote(&mut self) {
+        let snapshot = self.shared.snapshot().promoting();
+        self.shared.replace(Arc::new(snapshot));
+        self.orders.send_modify(|_| {});
+        let overlap = Instant::now() + longest(&self.config);
+        self.overlap = self.overlap.max(Some(overlap));
     }
 
     /// Drops an earlier configuration when the last sign-in that began under it has expired.

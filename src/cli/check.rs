@@ -10,6 +10,7 @@ use super::against;
 use super::options::Check;
 use super::remote;
 use super::terminal::{CONFIG, complain};
+use crate::app;
 use crate::app::open_files::{self, Need};
 use crate::clock;
 use crate::clock::date;
@@ -41,7 +42,9 @@ pub(super) fn execute(Check { file, against }: &Check) -> ExitCode {
         complain(&warning);
     }
     let name = file.config.display();
-    let mut report = format!("{}{name}: ok\n", policy(&checked.config, today));
+    let mut in_force = checked.config.clone();
+    promote(&mut in_force);
+    let mut report = format!("{}{name}: ok\n", policy(&in_force, today));
     if let Some(admin) = against {
         match against::compare(*admin, &text, &checked.config) {
             Ok(compared) => report += &compared,
@@ -54,6 +57,13 @@ pub(super) fn execute(Check { file, against }: &Check) -> ExitCode {
     match io::stdout().lock().write_all(report.as_bytes()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) => ExitCode::FAILURE,
+    }
+}
+
+/// Applies the promotions that the gate has made, or warns that they are not known.
+pub(super) fn promote(config: &mut Config) {
+    if let Err(lost) = app::promote(config) {
+        complain(&format!("warning: {lost}"));
     }
 }
 

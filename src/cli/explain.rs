@@ -89,10 +89,11 @@ pub(super) fn execute(options: &Options) -> ExitCode {
             log::explain(id, log, options.format)
         }
         (_, None) => {
-            let config = match check::load(&options.file.config, clock::today()) {
+            let mut config = match check::load(&options.file.config, clock::today()) {
                 Ok((_, checked)) => checked.config,
                 Err(code) => return code,
             };
+            check::promote(&mut config);
             requests(options, &config)
         }
     };

@@ -42,6 +42,7 @@ pub(super) fn read(
     let client = ClientRule {
         id: table.find("id", &TEXT).unwrap_or_default(),
         afterwards: afterwards(&rule, default),
+        promoted: (!table.has("mode") && !table.has("until")).then(|| promoted(table, &rule)),
         rule,
         until: until.filter(|_| !lax.is_empty()),
         owner: table.find("owner", &TEXT),
@@ -61,7 +62,7 @@ fn rule(table: &Table<'_>, upstream: &Rule, require_all: bool) -> Rule {
     let mode = pkce::mode(table, upstream.mode);
     // A client that is enforced before its upstream gets the protection of handles.
     let codes_by_default = if mode == Mode::Enforce && upstream.mode != Mode::Enforce {
-        Codes::Handle
+        upstream.enforced().codes
     } else {
         upstream.codes
     };
@@ -80,6 +81,19 @@ fn rule(table: &Table<'_>, upstream: &Rule, require_all: bool) -> Rule {
         response_modes: listed(table, "response_modes", &RESPONSE_MODE, &[], modes),
         grants: upstream.grants.clone(),
         redirect_uris: At::values(&table.list("redirect_uris", &REDIRECT_URI)),
+    }
+}
+
+/// The rule as if mode = "enforce" was written.
+fn promoted(table: &Table<'_>, rule: &Rule) -> Rule {
+    let enforced = rule.enforced();
+    Rule {
+        codes: if table.has("codes") {
+            rule.codes
+        } else {
+            enforced.codes
+        },
+        ..enforced
     }
 }
 

@@ -21,7 +21,6 @@ pub(super) fn rule(table: &Table<'_>) -> Rule {
     };
     let modes = ["query", "fragment", "form_post"];
     no_plain(table);
-    table.later(&[("promote", None)]);
     Rule {
         mode,
         codes: codes(table, codes_by_default),

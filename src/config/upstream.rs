@@ -9,12 +9,24 @@ use super::problem::Problem;
 use super::sections::TIMEOUT;
 use super::tree::{At, Table};
 use super::value::TEXT;
-use super::{ca, client, code_in_json, endpoints, metadata, pkce, report_end, routes};
+use super::{ca, client, code_in_json, endpoints, metadata, pkce, promote, report_end, routes};
 use crate::gateway;
-use crate::gateway::settings::{BrowserBinding, Correlation, Entry, ToUpstream};
+use crate::gateway::settings::{BrowserBinding, Correlation, Entry, Promote, ToUpstream};
 use crate::oauth::ClientId;
 use crate::policy::{ClientRule, Codes, Mode, Rule, Rules};
 use crate::upstream;
+
+const BINDINGS: [(&str, BrowserBinding); 3] = [
+    ("off", BrowserBinding::Off),
+    ("soft", BrowserBinding::Soft),
+    ("hard", BrowserBinding::Hard),
+];
+
+const TO_UPSTREAM: [(&str, ToUpstream); 3] = [
+    ("forward", ToUpstream::Forward),
+    ("strip", ToUpstream::Strip),
+    ("replace", ToUpstream::Replace),
+];
 
 /// One `[[upstream]]`: its settings, and the tables they were read from.
 pub(super) struct Read<'t> {
@@ -81,17 +93,8 @@ pub(super) fn read<'t>(
         clients: &clients,
     };
     let said = metadata::read(&about, &server, &mut paths);
-    let bindings = [
-        ("off", BrowserBinding::Off),
-        ("soft", BrowserBinding::Soft),
-        ("hard", BrowserBinding::Hard),
-    ];
-    let to_upstream = [
-        ("forward", ToUpstream::Forward),
-        ("strip", ToUpstream::Strip),
-        ("replace", ToUpstream::Replace),
-    ];
     signed(&pkce, &rule);
+    let promote = promote::read(&pkce, &rule);
     let gateway = gateway::Settings {
         routes: routes::read(&routes, &prefix, &paths),
         name: table.text("name", &NAME, "legacy".to_owned()),
@@ -103,10 +106,11 @@ pub(super) fn read<'t>(
         public_origin: public.as_ref().map_or_else(String::new, Origin::to_string),
         preserve_host: table.flag("preserve_host", true),
         report_until: report_end::read(&pkce, &rule, context.today),
-        entry: entry(&pkce, &rule, &clients),
+        promote,
+        entry: entry(&pkce, &rule, &clients, promote),
         rules: Rules::new(rule, by_id),
-        browser_binding: pkce.words("browser_binding", BrowserBinding::Soft, &bindings),
-        to_upstream: pkce.words("to_upstream", ToUpstream::Forward, &to_upstream),
+        browser_binding: pkce.words("browser_binding", BrowserBinding::Soft, &BINDINGS),
+        to_upstream: pkce.words("to_upstream", ToUpstream::Forward, &TO_UPSTREAM),
         rewrite_metadata: said.rewrite,
         issuer: said.issuer,
         synthesis: said.synthesis,
@@ -207,8 +211,14 @@ fn correlation(pkce: &Table<'_>, rule: &Rule) -> Correlation {
 
 /// The default of `entry`: with handles, the client is redirected so that every later request carries the handle; without
 /// handles a redirect would not change anything.
-fn entry(table: &Table<'_>, rule: &Rule, clients: &[(Table<'_>, ClientRule)]) -> Entry {
+fn entry(
+    table: &Table<'_>,
+    rule: &Rule,
+    clients: &[(Table<'_>, ClientRule)],
+    promote: Promote,
+) -> Entry {
     let handles = rule.codes == Codes::Handle
+        || matches!(promote, Promote::Enforce { .. })
         || clients.iter().any(|(_, client)| {
             client.rule.codes == Codes::Handle || client.afterwards.codes == Codes::Handle
         });

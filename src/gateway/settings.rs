@@ -1,5 +1,7 @@
 //! The settings of the gateway for one upstream.
 
+use std::fmt;
+
 use crate::oauth::CodeKind;
 use crate::policy::{Mode, Rule, Rules};
 use crate::route::{CodeInJson, Endpoints, RoutePolicy, Territory};
@@ -25,6 +27,7 @@ pub struct Settings {
     pub rules: Rules,
     /// The day by which the upstream is to be enforced, in days since 1970-01-01 UTC (`report_until`).
     pub report_until: Option<u64>,
+    pub promote: Promote,
     pub entry: Entry,
     pub correlation: Correlation,
     /// The JSON answers with codes.
@@ -88,6 +91,31 @@ impl Settings {
             prefix: self.prefix.clone(),
             endpoints: self.endpoints.clone(),
             enforces: self.rules.default_rule().mode == Mode::Enforce,
+        }
+    }
+}
+
+/// What happens to a client in report mode that has sent nothing but good requests for some days (`promote`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Promote {
+    Off,
+    /// The review and the log propose to enforce it.
+    Propose {
+        days: u64,
+    },
+    /// It is enforced.
+    Enforce {
+        days: u64,
+    },
+}
+
+/// As in the configuration.
+impl fmt::Display for Promote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Off => f.write_str("off"),
+            Self::Propose { days } => write!(f, "propose after {days}d"),
+            Self::Enforce { days } => write!(f, "after {days}d"),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! One upstream in the gateway: its configuration ([`Site`]), and the state that outlives a configuration ([`SiteState`]).
 
 mod challenges;
+pub(crate) mod ratchet;
 mod report;
 pub(super) mod state;
 
@@ -14,12 +15,14 @@ use crate::answer::carrier::metadata::Truth;
 use crate::answer::origins::Origins;
 use crate::oauth::redirect::target_digest;
 use crate::oauth::{CodeKind, Digest};
-use crate::policy::Namesake;
+use crate::policy::{Namesake, Rules};
 use crate::store::Store;
+use crate::telemetry::tally::{Name, Row};
 use crate::upstream::{self, Connector};
 
 use super::settings::{BrowserBinding, Correlation, Settings};
 
+use ratchet::{Promoted, Ratchet, Turned};
 pub(crate) use report::Reporting;
 pub(crate) use state::SiteState;
 
@@ -83,6 +86,11 @@ impl Site {
         state: Arc<SiteState>,
         store: Arc<Store>,
     ) -> Self {
+        let enforced = state.promotions.enforced();
+        let rules = settings
+            .rules
+            .promoting(enforced.iter().map(String::as_str));
+        let settings = Settings { rules, ..settings };
         let to = &destination.settings;
         let host = HeaderValue::try_from(to.authority());
         let site = Self {
@@ -124,8 +132,21 @@ impl Site {
     /// This site when all of those sign-ins have ended.
     #[must_use]
     pub(crate) fn alone(&self) -> Self {
-        let mut settings = self.settings.clone();
-        settings.rules = settings.rules.alone();
+        let rules = self.settings.rules.clone().alone();
+        self.with(rules)
+    }
+
+    /// This site with the clients that are promoted by now.
+    #[must_use]
+    pub(crate) fn promoting(&self) -> Self {
+        self.with(self.settings.rules.clone()).after(self)
+    }
+
+    fn with(&self, rules: Rules) -> Self {
+        let settings = Settings {
+            rules,
+            ..self.settings.clone()
+        };
         let (destination, state) = (Arc::clone(&self.destination), Arc::clone(&self.state));
         Self::new(settings, destination, state, Arc::clone(&self.store))
     }
@@ -186,6 +207,24 @@ impl Site {
             ..
         } = &self.settings;
         Reporting::of(rules, *report_until, began, now)
+    }
+
+    /// The promotions of clients that are in force or proposed.
+    pub(crate) fn promotions(&self) -> Promoted {
+        self.ratchet().in_force()
+    }
+
+    /// Promotes clients by what they sent ([`Ratchet::turn`]).
+    pub(crate) fn turn_ratchet(&self, rows: &[(Name, Row)], now: u64) -> Turned {
+        self.ratchet().turn(rows, now)
+    }
+
+    fn ratchet(&self) -> Ratchet<'_> {
+        Ratchet {
+            promote: self.settings.promote,
+            rules: &self.settings.rules,
+            promotions: &self.state.promotions,
+        }
     }
 
     /// Whether clients reach the gate over TLS.

@@ -7,6 +7,7 @@ use ipnet::IpNet;
 use crate::http::Limits;
 use crate::route::Routes;
 
+use super::settings::Promote;
 use super::site::Site;
 
 /// One configuration and its sites.
@@ -38,7 +39,23 @@ impl Snapshot {
     /// The same configuration when all sign-ins that began under an earlier one have ended ([`Site::after`]).
     #[must_use]
     pub(crate) fn alone(&self) -> Self {
-        let sites = self.sites.iter().map(|site| Arc::new(site.alone()));
+        self.with(Site::alone)
+    }
+
+    /// The same configuration with the clients that are promoted by now.
+    #[must_use]
+    pub(crate) fn promoting(&self) -> Self {
+        self.with(Site::promoting)
+    }
+
+    /// Whether some upstream's clients are promoted.
+    pub(crate) fn promotes(&self) -> bool {
+        let is_on = |site: &Arc<Site>| matches!(site.settings.promote, Promote::Enforce { .. });
+        self.sites.iter().any(is_on)
+    }
+
+    fn with(&self, change: fn(&Site) -> Site) -> Self {
+        let sites = self.sites.iter().map(|site| Arc::new(change(site)));
         Self::new(sites.collect(), self.limits, self.trusted_proxies.clone())
     }
 

@@ -34,13 +34,8 @@ impl Namesakes {
     pub(super) fn new(default: &Rule, clients: &HashMap<Digest, ClientRule>) -> Self {
         let mut rules = HashMap::new();
         for client in clients.values() {
-            let keys = [
-                Some(skeleton(&client.id)),
-                number(&client.id).map(str::to_owned),
-            ];
-            let names = keys.iter().flatten().map(|key| Namesake::of(key));
             // `meet` is idempotent, so equal keys do no harm.
-            for name in names.chain([Namesake::any_client()]) {
+            for name in namesakes(&client.id).chain([Namesake::any_client()]) {
                 let rule: &mut Rule = rules.entry(name).or_insert_with(|| default.clone());
                 *rule = rule.meet(&client.rule).meet(&client.afterwards);
             }
@@ -94,6 +89,12 @@ pub(super) fn meet_alike(clients: &mut HashMap<Digest, ClientRule>) {
             }
         }
     }
+}
+
+/// The keys of a client: some server takes it for each client that has one of them, too.
+pub(crate) fn namesakes(id: &str) -> impl Iterator<Item = Namesake> {
+    let number = number(id).map(Namesake::of);
+    [Namesake::of(&skeleton(id))].into_iter().chain(number)
 }
 
 /// The leading digits of an identifier, without sign and zeros: some databases compare identifiers as numbers.
@@ -162,14 +163,7 @@ mod tests {
 
     fn rules(default: Rule, clients: &[(&str, Rule)]) -> Rules {
         let client = |(id, rule): &(&str, Rule)| {
-            let client = ClientRule {
-                id: (*id).to_owned(),
-                rule: rule.clone(),
-                until: None,
-                afterwards: rule.clone(),
-                owner: None,
-                reason: None,
-            };
+            let client = ClientRule::lasting(id, rule.clone());
             (ClientId::new(id).digest(), client)
         };
         Rules::new(default, clients.iter().map(client))
@@ -182,6 +176,25 @@ mod tests {
             prop_assert!(gives_no_more(&both, &a) && gives_no_more(&both, &b));
             prop_assert_eq!(&both.meet(&a), &both);
             prop_assert_eq!(&a.meet(&a), &a);
+        }
+
+        #[test]
+        fn a_promotion_gives_no_client_more_than_before(
+            default in rule(), client in rule(), is_written: bool, promoted in select(vec!["pub", "new", "7a"]),
+            name in select(vec!["pub", "PUB", "new", "neW", "7b", "other", "p\u{fc}b"]),
+        ) {
+            let promoting = ClientRule {
+                promoted: (!is_written).then(|| client.enforced()),
+                ..ClientRule::lasting("pub", client)
+            };
+            let rules = Rules::new(default.clone(), [(ClientId::new("pub").digest(), promoting)]);
+            let before = rules.of_name(&ClientId::new(name), 0).clone();
+            let rules = rules.promoting([promoted]);
+            prop_assert!(gives_no_more(rules.of_name(&ClientId::new(name), 0), &before));
+            if default.mode == Mode::Report && !(is_written && promoted == "pub") {
+                prop_assert_eq!(rules.of_name(&ClientId::new(promoted), 0).mode, Mode::Enforce);
+            }
+            prop_assert_eq!(&rules.clone().promoting([promoted]), &rules);
         }
 
         #[test]

@@ -118,6 +118,22 @@ impl Rule {
         }
     }
 
+    /// This rule for a client that is enforced before its upstream is. It gets handles, except where requests or answers are signed:
+    /// no handle can be put into those.
+    #[must_use]
+    pub fn enforced(&self) -> Self {
+        let has_signed_mode = self.response_modes.iter().any(|mode| mode.is_signed());
+        Self {
+            mode: Mode::Enforce,
+            codes: if self.reads_request_objects || has_signed_mode {
+                self.codes
+            } else {
+                Codes::Handle
+            },
+            ..self.clone()
+        }
+    }
+
     /// Whether the gate may change requests. Not for a client that is only observed.
     pub fn may_change_requests(&self) -> bool {
         self.mode == Mode::Enforce || self.uses_handles()
@@ -159,6 +175,23 @@ pub struct ClientRule {
     pub until: Option<u64>,
     /// The rule after the exception has ended.
     pub afterwards: Rule,
+    /// The rule after the client was promoted ([`super::Rules::promoting`]). `None`: its mode is configured, so it never is.
+    pub promoted: Option<Rule>,
     pub owner: Option<String>,
     pub reason: Option<String>,
+}
+
+impl ClientRule {
+    /// A rule that does not end.
+    pub fn lasting(id: &str, rule: Rule) -> Self {
+        Self {
+            id: id.to_owned(),
+            afterwards: rule.clone(),
+            rule,
+            until: None,
+            promoted: None,
+            owner: None,
+            reason: None,
+        }
+    }
 }

@@ -1,6 +1,7 @@
 //! Rules per upstream, overridden per client, with end dates.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 
 use crate::oauth::{ClientId, ClientIdentity, Digest, ResponseType};
 
@@ -96,11 +97,49 @@ impl Rules {
         rules.alone()
     }
 
+    /// These rules with clients that are enforced before their upstream is (`promote`). Only clients in report mode are promoted, and
+    /// none whose mode is configured.
+    #[must_use]
+    pub fn promoting<'c>(self, clients: impl IntoIterator<Item = &'c str>) -> Self {
+        if self.default.mode != Mode::Report {
+            return self;
+        }
+        let Self {
+            default,
+            clients: mut all,
+            any,
+            ..
+        } = self;
+        for id in clients {
+            match all.entry(ClientId::new(id).digest()) {
+                Entry::Vacant(place) => {
+                    let rule = default.enforced();
+                    place.insert(ClientRule {
+                        promoted: Some(rule.clone()),
+                        ..ClientRule::lasting(id, rule)
+                    });
+                }
+                Entry::Occupied(mut place) => {
+                    let client = place.get_mut();
+                    if let Some(rule) = client.promoted.clone() {
+                        client.afterwards.clone_from(&rule);
+                        client.rule = rule;
+                    }
+                }
+            }
+        }
+        Self::new(default, all).after_facts(any)
+    }
+
     /// These rules while sign-ins and codes may exist that began under `earlier` rules. A sign-in keeps its handles or the
     /// upstream's values to its end. Whether its requests are refused depends on the current rule.
     #[must_use]
     pub fn after(self, earlier: &Self) -> Self {
-        let any = self.any.after(earlier.any);
+        self.after_facts(earlier.any)
+    }
+
+    fn after_facts(self, earlier: Any) -> Self {
+        let any = self.any.after(earlier);
         Self { any, ..self }
     }
 
@@ -219,7 +258,14 @@ impl Rules {
     /// The strictest rule of any client today.
     pub fn strictest(&self, today: u64) -> &Rule {
         let clients = self.clients.keys().map(|id| self.of(Some(*id), today));
-        clients.fold(&self.default, |a, b| if b.mode > a.mode { b } else { a })
+        let mut strictest = &self.default;
+        for rule in clients {
+            if strictest.mode == Mode::Enforce {
+                break; // there may be thousands
+            }
+            strictest = strictest.stricter(rule);
+        }
+        strictest
     }
 
     /// Whether any client may use a response type without a code.
@@ -230,6 +276,12 @@ impl Rules {
     /// Whether the name is that of a configured client, or one that some server takes for it.
     pub fn has_client(&self, id: &ClientId) -> bool {
         self.clients.contains_key(&id.digest()) || self.namesake(id).is_some()
+    }
+
+    /// Whether this client can be promoted: its mode is not configured.
+    pub fn may_promote(&self, id: &ClientId) -> bool {
+        let known = self.clients.get(&id.digest());
+        known.is_none_or(|client| client.promoted.is_some())
     }
 
     /// Whether there are exceptions.
@@ -282,12 +334,9 @@ mod tests {
         };
         let client = ClientId::new("erp").digest();
         let exception = ClientRule {
-            id: "erp".to_owned(),
-            rule: lax,
             until: Some(100),
             afterwards: Rule::default(),
-            owner: None,
-            reason: None,
+            ..ClientRule::lasting("erp", lax)
         };
         let rules = Rules::new(Rule::default(), [(client, exception)]);
         for (today, mode) in [
@@ -327,12 +376,9 @@ mod tests {
             rest.map(move |(rule, afterwards)| (default, rule, afterwards))
         }) {
             let exception = ClientRule {
-                id: "a".to_owned(),
-                rule: rule.clone(),
                 until: Some(1),
                 afterwards: afterwards.clone(),
-                owner: None,
-                reason: None,
+                ..ClientRule::lasting("a", rule.clone())
             };
             let client = ClientId::new("a").digest();
             let asked = Rules::new(default.clone(), [(client, exception)]);

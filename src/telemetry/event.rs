@@ -265,6 +265,28 @@ pub(crate) enum Event<'a> {
         #[serde(skip_serializing_if = "Option::is_none")]
         until: Option<&'a str>,
     },
+    /// A client has sent nothing but good requests for so many days: it could be enforced.
+    PromotionProposed {
+        upstream: &'a Upstream,
+        client: &'a str,
+        /// As in the configuration.
+        promote: &'a str,
+    },
+    /// A client has sent nothing but good requests for so many days, and is enforced from now on.
+    ClientPromoted {
+        upstream: &'a Upstream,
+        client: &'a str,
+        promote: &'a str,
+    },
+    /// A promoted client, or one whose promotion is proposed, sent a bad request. Logged at most once a day for each client.
+    ClientDowngraded {
+        upstream: &'a Upstream,
+        client: &'a str,
+        /// Whether it is enforced, so that the request was refused. `false`: the proposal is withdrawn.
+        enforced: bool,
+        /// Since when it is promoted or proposed, in RFC 3339.
+        since: String,
+    },
     /// The file with the counts of the review cannot be read.
     ReviewSnapshotUnreadable {
         problem: &'a str,
@@ -298,6 +320,11 @@ pub(super) struct About<'e> {
 const FEW_DESCRIPTORS: &str = "raise the limit on open files: LimitNOFILE= in systemd, ulimits in Compose, ulimit -n in a shell";
 const CLOCK_IN_DOUBT: &str = "correct the system clock: ended exceptions stay ended, and while the date is unknown no exception applies";
 const REPORT_MODE_LASTS: &str = "nothing is refused: look at the review, write exceptions for the clients that would break, and then mode = \"enforce\"";
+const PROMOTION_PROPOSED: &str =
+    "paste what the review shows, or write promote = \"after …\" to let the gate do it";
+const CLIENT_PROMOTED: &str =
+    "to take it back, write mode = \"report\" in the [[upstream.client]] of this client";
+const CLIENT_DOWNGRADED: &str = "an old version of the client, or someone who uses its name: compare the violations in the review with its owner's releases";
 const UNREADABLE_SNAPSHOT: &str = "the file stays as it is, and the review counts from this start on: correct or remove the file, and restart";
 const UNWRITTEN_SNAPSHOT: &str = "correct the folder or its permissions; the gate tries again every minute, and a restart before that loses the counts";
 const ISSUER_MISMATCH: &str = "public_url has to be the server's own public URL, and issuer, if it is written, the one in its metadata";
@@ -379,6 +406,9 @@ impl Event<'_> {
                 "SIGHUP reloads the configuration, SIGTERM stops the gate",
             ),
             Self::ReportModeLasts { .. } => hinted(Level::Warn, REPORT_MODE_LASTS),
+            Self::PromotionProposed { .. } => hinted(Level::Info, PROMOTION_PROPOSED),
+            Self::ClientPromoted { .. } => hinted(Level::Info, CLIENT_PROMOTED),
+            Self::ClientDowngraded { .. } => hinted(Level::Warn, CLIENT_DOWNGRADED),
             Self::ReviewSnapshotUnreadable { .. } => hinted(Level::Error, UNREADABLE_SNAPSHOT),
             Self::ReviewSnapshotUnwritten { .. } => hinted(Level::Error, UNWRITTEN_SNAPSHOT),
             Self::ReloadFailed { .. } => hinted(

@@ -273,7 +273,6 @@ fn the_json_schema_refuses_unknown_keys_wrong_types_and_keys_of_later_versions()
             "$.server.listen[1] pattern",
             "$.server.proxy_protocol const",
             "$.server.tls not",
-            "$.upstream[0].pkce.promote not",
             "$.upstream[0].url pattern",
         ],
     ];

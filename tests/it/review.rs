@@ -2,6 +2,7 @@
 
 mod document;
 mod page;
+mod promotion;
 
 use serde_json::Value;
 

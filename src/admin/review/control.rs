@@ -35,13 +35,6 @@ pub(super) fn control(
         (false, _) => State::NotMet,
     };
     let for_public = default.mode == Mode::Enforce && !default.plain_allowed && !lax_public;
-    let would_break = clients
-        .iter()
-        .filter(|client| client.verdict == Verdict::WouldBreak)
-        .count();
-    // Anyone can send requests, so the sum may be large.
-    let seen = clients.iter().map(|client| client.sign_ins);
-    let seen = seen.fold(0, u32::saturating_add);
     let mut evidence = vec![format!(
         "mode is {:?} for clients without an exception",
         default.mode.as_str()
@@ -56,6 +49,13 @@ pub(super) fn control(
             None => format!("report mode has no end (report_until), and lasts for {days} days"),
         }
     }));
+    let promoted = clients.iter().filter(|client| client.is_promoted());
+    let promoted = promoted.count();
+    if promoted > 0 {
+        evidence.push(format!(
+            "{promoted} clients are promoted: they are enforced already"
+        ));
+    }
     if default.plain_allowed {
         evidence.push("the method plain is allowed".to_owned());
     }
@@ -66,26 +66,7 @@ pub(super) fn control(
     evidence.push(
         "this holds for requests through this gate; close every other way to the server".to_owned(),
     );
-    let remediation = match state {
-        State::Met => "nothing; keep every other way to the server closed".to_owned(),
-        State::Partly if lax_public => {
-            "end the exceptions by their dates, and allow S256 alone".to_owned()
-        }
-        State::Partly => "require PKCE of confidential clients, too: require = \"all\"".to_owned(),
-        State::NotMet if default.mode == Mode::Off => {
-            "write mode = \"report\" in [upstream.pkce]: in mode off nothing is counted".to_owned()
-        }
-        State::NotMet if seen == 0 => {
-            "let clients sign in through the gate first: nothing was seen yet".to_owned()
-        }
-        State::NotMet if would_break == 0 => format!(
-            "write mode = \"enforce\" in [upstream.pkce]: none of the clients with these {seen} sign-ins would break"
-        ),
-        State::NotMet => format!(
-            "tell the owners of the {would_break} clients below what to change; then write mode = \"enforce\" in [upstream.pkce], \
-             together with exceptions for those that are not ready"
-        ),
-    };
+    let remediation = remediation(state, default.mode, lax_public, clients);
     Control {
         name: NAME.to_owned(),
         recommended: RECOMMENDED.to_owned(),
@@ -99,6 +80,37 @@ pub(super) fn control(
         evidence,
         remediation,
         clauses: clauses(state == State::Met, for_public),
+    }
+}
+
+/// What to do next. `mode`: that of clients without an exception.
+fn remediation(state: State, mode: Mode, lax_public: bool, clients: &[Reviewed]) -> String {
+    let would_break = clients
+        .iter()
+        .filter(|client| client.verdict == Verdict::WouldBreak)
+        .count();
+    // Anyone can send requests, so the sum may be large.
+    let seen = clients.iter().map(|client| client.sign_ins);
+    let seen = seen.fold(0, u32::saturating_add);
+    match state {
+        State::Met => "nothing; keep every other way to the server closed".to_owned(),
+        State::Partly if lax_public => {
+            "end the exceptions by their dates, and allow S256 alone".to_owned()
+        }
+        State::Partly => "require PKCE of confidential clients, too: require = \"all\"".to_owned(),
+        State::NotMet if mode == Mode::Off => {
+            "write mode = \"report\" in [upstream.pkce]: in mode off nothing is counted".to_owned()
+        }
+        State::NotMet if seen == 0 => {
+            "let clients sign in through the gate first: nothing was seen yet".to_owned()
+        }
+        State::NotMet if would_break == 0 => format!(
+            "write mode = \"enforce\" in [upstream.pkce]: none of the clients with these {seen} sign-ins would break"
+        ),
+        State::NotMet => format!(
+            "tell the owners of the {would_break} clients below what to change; then write mode = \"enforce\" in [upstream.pkce], \
+             together with exceptions for those that are not ready"
+        ),
     }
 }
 

@@ -25,6 +25,7 @@ pub(crate) struct Upstream {
     pub(crate) headline: Headline,
     /// The last 30 days, the oldest first.
     pub(crate) days: Vec<Daily>,
+    pub(crate) promotion: Ratchet,
     /// The clients that need attention first.
     pub(crate) clients: Vec<Reviewed>,
 }
@@ -58,6 +59,17 @@ pub(crate) struct Daily {
     pub(crate) failing: u32,
 }
 
+/// The promotion of clients from report to enforce.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Ratchet {
+    /// As in the configuration.
+    pub(crate) promote: String,
+    pub(crate) proposed: usize,
+    pub(crate) enforced: usize,
+    /// The TOML that enforces the proposed clients.
+    pub(crate) to_paste: Option<String>,
+}
+
 /// What a row stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -82,6 +94,7 @@ pub(crate) struct Reviewed {
     pub(crate) why: String,
     pub(crate) mode: String,
     pub(crate) exception: Option<Exception>,
+    pub(crate) promotion: Option<Promotion>,
     /// Times in RFC 3339.
     pub(crate) first_seen: Option<String>,
     pub(crate) last_seen: Option<String>,
@@ -97,6 +110,14 @@ pub(crate) struct Reviewed {
     pub(crate) sign_ins: u32,
     pub(crate) failed: u32,
     pub(crate) failing: u32,
+}
+
+impl Reviewed {
+    /// Whether it is enforced before its upstream is.
+    pub(crate) fn is_promoted(&self) -> bool {
+        let promotion = self.promotion.as_ref();
+        promotion.is_some_and(|promotion| promotion.state == Promoted::Enforced)
+    }
 }
 
 /// Authorization requests of the last 30 days by their challenge.
@@ -125,6 +146,23 @@ pub(crate) struct Exception {
     pub(crate) reason: Option<String>,
     /// Whether it has ended.
     pub(crate) has_ended: bool,
+}
+
+/// A client that has sent nothing but good requests.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Promotion {
+    pub(crate) state: Promoted,
+    /// In RFC 3339.
+    pub(crate) since: String,
+    /// Whether it sent a bad request in the last day.
+    pub(crate) is_downgraded: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Promoted {
+    Proposed,
+    Enforced,
 }
 
 /// The state of the control for one upstream.

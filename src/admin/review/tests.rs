@@ -1,5 +1,7 @@
 use super::verdict::verdict;
 use super::*;
+use crate::gateway::settings::Promote;
+use crate::gateway::site::ratchet::Promoted;
 use crate::policy::{Mode, Rule, Rules};
 use crate::telemetry::tally::Numbers;
 
@@ -159,6 +161,7 @@ fn the_document_is_read_back_as_it_was_written() {
             mode: "report".to_owned(),
             control: control::control(&Rules::default(), &[], None, NOW / DAY),
             headline: headline(&[], Mode::Report),
+            promotion: promotion::ratchet(Promote::Off, &Promoted::new(), &Rules::default()),
             days: days(&[], NOW),
             clients: Vec::new(),
         }],
@@ -172,7 +175,7 @@ fn the_document_is_read_back_as_it_was_written() {
 fn broken(kind: &str, name: &str) -> Reviewed {
     let numbers = serde_json::json!({ "s256": 0, "plain": 0, "malformed": 0, "none": 1 });
     let row = serde_json::json!({
-        "client_id": name, "kind": kind, "verdict": "would_break", "why": "", "mode": "report", "exception": null,
+        "client_id": name, "kind": kind, "verdict": "would_break", "why": "", "mode": "report", "exception": null, "promotion": null,
         "first_seen": null, "last_seen": null, "last_good": null, "last_bad": null, "redirect_origin": null,
         "authorization": numbers, "redemption": { "verified": 0, "unverified": 0, "violations": {} },
         "hints": [], "sign_ins": 1, "failed": 0, "failing": 1,
@@ -212,15 +215,7 @@ fn the_remediation_names_no_client() {
 fn evidence_and_clauses_are_about_what_the_rules_say() {
     let client = |id: &str, rule: Rule| {
         let id = ClientId::new(id);
-        let client = ClientRule {
-            id: id.as_str().to_owned(),
-            afterwards: rule.clone(),
-            rule,
-            until: None,
-            owner: None,
-            reason: None,
-        };
-        (id.digest(), client)
+        (id.digest(), ClientRule::lasting(id.as_str(), rule))
     };
     let report = Rule {
         mode: Mode::Report,

@@ -8,17 +8,21 @@ use std::path::Path;
 use serde::{Deserialize, Serialize};
 
 use crate::files;
+use crate::gateway::site::ratchet::Promoted;
 use crate::telemetry::tally::{Name, Row};
 
 /// The most bytes of such a file: twice what the largest number of rows takes.
 const MOST: u64 = 1024 * 1024 * 1024;
 
-/// The rows of each upstream, by its name.
+/// The rows and promotions of each upstream, by its name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Stored {
     /// Of this form.
     version: u32,
     upstreams: BTreeMap<String, Vec<(Name, Row)>>,
+    /// The promotions of each upstream.
+    #[serde(default)]
+    promotions: BTreeMap<String, Promoted>,
 }
 
 const VERSION: u32 = 1;
@@ -34,13 +38,16 @@ pub(crate) enum Unreadable {
 }
 
 impl Stored {
-    /// Adds the rows of these upstreams.
+    /// Adds the rows and promotions of these upstreams.
     pub(crate) fn with(
         mut self,
-        upstreams: impl IntoIterator<Item = (String, Vec<(Name, Row)>)>,
+        upstreams: impl IntoIterator<Item = (String, Vec<(Name, Row)>, Promoted)>,
     ) -> Self {
         self.version = VERSION;
-        self.upstreams.extend(upstreams);
+        for (name, rows, promotions) in upstreams {
+            self.promotions.insert(name.clone(), promotions);
+            self.upstreams.insert(name, rows);
+        }
         self
     }
 
@@ -70,8 +77,9 @@ impl Stored {
         fs::rename(beside, path)
     }
 
-    /// The rows of an upstream.
-    pub(crate) fn take(&mut self, upstream: &str) -> Vec<(Name, Row)> {
-        self.upstreams.remove(upstream).unwrap_or_default()
+    /// The rows and promotions of an upstream.
+    pub(crate) fn take(&mut self, upstream: &str) -> (Vec<(Name, Row)>, Promoted) {
+        let rows = self.upstreams.remove(upstream).unwrap_or_default();
+        (rows, self.promotions.remove(upstream).unwrap_or_default())
     }
 }

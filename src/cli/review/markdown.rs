@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use super::names::{name, why};
-use crate::admin::review::Review;
+use crate::admin::review::{Ratchet, Review};
 
 /// Writing to a string cannot fail.
 pub(super) fn markdown(review: &Review) -> String {
@@ -31,6 +31,7 @@ pub(super) fn markdown(review: &Review) -> String {
             let met = if clause.is_met { "met" } else { "not met" };
             let _ = writeln!(out, "| {} | {met} |", clause.name);
         }
+        promotion(&mut out, &upstream.promotion);
         let _ = writeln!(
             out,
             "\n| client | verdict | sign-ins, 7 days | fail | why | owner |\n|---|---|---|---|---|---|"
@@ -51,6 +52,33 @@ pub(super) fn markdown(review: &Review) -> String {
         }
     }
     out
+}
+
+fn promotion(out: &mut String, ratchet: &Ratchet) {
+    let Ratchet {
+        promote,
+        proposed,
+        enforced,
+        to_paste,
+    } = ratchet;
+    if promote == "off" && *enforced == 0 {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n`promote = {promote:?}`: {enforced} clients are enforced already, {proposed} could be."
+    );
+    if let Some(toml) = to_paste {
+        // Names with backticks: a fence that is longer than any run of them.
+        let fence = "`".repeat(3.max(longest_run(toml) + 1));
+        let _ = writeln!(out, "\n{fence}toml\n{toml}{fence}");
+    }
+}
+
+/// The length of the longest run of backticks.
+fn longest_run(text: &str) -> usize {
+    let runs = text.split(|letter| letter != '`');
+    runs.map(str::len).max().unwrap_or_default()
 }
 
 /// Text without a meaning in Markdown, in a cell of a table.

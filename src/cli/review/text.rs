@@ -21,6 +21,14 @@ pub(super) fn text(review: &Review) -> String {
             let _ = writeln!(out, "    {line}");
         }
         let _ = writeln!(out, "  what to do: {}", control.remediation);
+        let promotion = &upstream.promotion;
+        if promotion.promote != "off" || promotion.enforced > 0 {
+            let _ = writeln!(
+                out,
+                "  promote = {:?}: {} clients are enforced already, {} could be",
+                promotion.promote, promotion.enforced, promotion.proposed
+            );
+        }
         for client in &upstream.clients {
             let _ = writeln!(
                 out,
@@ -30,6 +38,12 @@ pub(super) fn text(review: &Review) -> String {
                 client.sign_ins,
                 client.failing,
                 why(client)
+            );
+        }
+        if let Some(toml) = &promotion.to_paste {
+            let _ = writeln!(
+                out,
+                "  to enforce those that could be, paste below this [[upstream]]:\n\n{toml}"
             );
         }
         out.push('\n');

@@ -107,13 +107,6 @@ fn reserved_keys_are_refused_unless_they_have_their_present_value() {
              comes with a later version | remove it",
         ],
     );
-    check_upstream(
-        "[upstream.pkce]\npromote = 1",
-        &[
-            "2:11 error: `upstream.pkce.promote` is not supported in this version | \
-             comes with a later version | remove it",
-        ],
-    );
     check(
         "[server]\nproxy_protocol = false\n[store]\nkind = \"memory\"",
         &[],

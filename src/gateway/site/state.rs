@@ -15,6 +15,7 @@ use crate::server::in_flight::InFlight;
 use crate::telemetry;
 
 use super::challenges::Challenges;
+use super::ratchet::Promotions;
 
 /// The most entries of each map.
 const MAX_CLIENTS: usize = 10_000;
@@ -36,6 +37,8 @@ pub(crate) struct SiteState {
     uncertain: DashMap<Digest, ()>,
     /// The challenges of recent sign-ins, for hints.
     pub challenges: Challenges,
+    /// The clients that are enforced before the upstream is.
+    pub promotions: Promotions,
     issuer: Mutex<Issuer>,
     /// Whether the log says that clients refuse the issuer.
     is_issuer_told: AtomicBool,
@@ -59,6 +62,7 @@ impl SiteState {
             names: DashMap::new(),
             uncertain: DashMap::new(),
             challenges: Challenges::default(),
+            promotions: Promotions::default(),
             issuer: Mutex::default(),
             is_issuer_told: AtomicBool::new(false),
             is_store_lost: AtomicBool::new(false),

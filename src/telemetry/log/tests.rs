@@ -438,10 +438,37 @@ fn tell_all(telemetry: &Telemetry) {
             sha256: "00",
             needs_restart: "server.listen",
         },
+        Event::ReloadFailed { problem: "x" },
+        Event::Draining { limit_seconds: 0 },
+        Event::Stopped { cut_off: 0 },
+    ];
+    for event in events.iter().chain(&of_the_review(upstream)) {
+        telemetry.tell(event);
+    }
+}
+
+fn of_the_review(upstream: &Upstream) -> Vec<Event<'_>> {
+    vec![
         Event::ReportModeLasts {
             upstream,
             days: 31,
             until: Some("2026-10-31"),
+        },
+        Event::PromotionProposed {
+            upstream,
+            client: "app",
+            promote: "propose after 7d",
+        },
+        Event::ClientPromoted {
+            upstream,
+            client: "app",
+            promote: "after 7d",
+        },
+        Event::ClientDowngraded {
+            upstream,
+            client: "app",
+            enforced: true,
+            since: "2026-11-29T00:00:00Z".to_owned(),
         },
         Event::ReviewSnapshotUnreadable {
             problem: "it cannot be read",
@@ -449,13 +476,7 @@ fn tell_all(telemetry: &Telemetry) {
         Event::ReviewSnapshotUnwritten {
             problem: "it cannot be written",
         },
-        Event::ReloadFailed { problem: "x" },
-        Event::Draining { limit_seconds: 0 },
-        Event::Stopped { cut_off: 0 },
-    ];
-    for event in &events {
-        telemetry.tell(event);
-    }
+    ]
 }
 
 #[test]

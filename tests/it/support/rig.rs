@@ -149,6 +149,12 @@ impl Rig {
         }
     }
 
+    /// Starts a gate with this configuration, in place of the one that has stopped.
+    pub(crate) fn restart(&mut self, config: &str) {
+        self.gate = Gate::start(config);
+        self.address = self.gate.address("server");
+    }
+
     /// For modes in which the gate refuses nothing, and for `codes = "upstream"`: the rig does not check redemptions and codes.
     pub(crate) fn unguarded(self) -> Self {
         self.guarded.set(false);

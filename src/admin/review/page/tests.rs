@@ -16,6 +16,7 @@ fn client(number: usize, name: &str) -> Value {
         "why": format!("token_request_elsewhere ({most}), response_mode_not_allowed ({most}), unbound_code_in_response ({most})"),
         "mode": "report",
         "exception": null,
+        "promotion": { "state": "proposed", "since": time, "is_downgraded": true },
         "first_seen": time, "last_seen": time, "last_good": time, "last_bad": time,
         "redirect_origin": format!("https://{}", "&".repeat(504)),
         "authorization": { "s256": most, "plain": most, "malformed": most, "none": most },
@@ -41,6 +42,7 @@ fn upstream(name: &str, clients: &[Value]) -> Value {
             "sign_ins": 0, "failed": 0, "failing": 0,
         },
         "days": days,
+        "promotion": { "promote": "propose after 7d", "proposed": 9, "enforced": 9, "to_paste": "\"".repeat(9 * 1024) },
         "clients": clients,
     })
 }

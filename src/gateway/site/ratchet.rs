@@ -1,0 +1,214 @@
+//! Clients that send nothing but good requests are enforced before their upstream is (`promote`), and stay so.
+
+use std::collections::{BTreeMap, HashSet};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Deserialize, Serialize};
+
+use crate::gateway::settings::Promote;
+use crate::oauth::ClientId;
+use crate::policy::{Mode, Namesake, Rule, Rules, namesakes};
+use crate::telemetry::tally::{NO_CLIENT, Name, Row};
+
+const DAY: u64 = 86_400;
+
+/// The most promotions of an upstream. Each is a rule in memory.
+const MOST: usize = 10_000;
+
+/// What was done with a client. Times are in seconds since 1970.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Promotion {
+    /// Since when it is proposed or enforced.
+    pub(crate) since: u64,
+    pub(crate) is_enforced: bool,
+    /// When the log last said that it sends bad requests again; 0: never.
+    #[serde(default)]
+    pub(crate) downgraded: u64,
+}
+
+impl Promotion {
+    /// Whether it sent a bad request in the last day, as far as the log has said.
+    pub(crate) fn is_downgraded(&self, now: u64) -> bool {
+        self.downgraded > 0 && now < self.downgraded.saturating_add(DAY)
+    }
+
+    /// The same promotion as another replica, or an earlier process, knows it.
+    fn meet(&mut self, other: Self) {
+        match (self.is_enforced, other.is_enforced) {
+            (true, false) => {}
+            (false, true) => *self = other,
+            (true, true) | (false, false) => {
+                self.since = self.since.min(other.since);
+                self.downgraded = self.downgraded.max(other.downgraded);
+            }
+        }
+    }
+}
+
+/// The promotions of each client of an upstream.
+pub(crate) type Promoted = BTreeMap<String, Promotion>;
+
+/// The promotions of an upstream. They outlive a configuration.
+#[derive(Debug, Default)]
+pub(crate) struct Promotions(Mutex<Promoted>);
+
+impl Promotions {
+    fn all(&self) -> MutexGuard<'_, Promoted> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// All promotions.
+    pub(crate) fn get(&self) -> Promoted {
+        self.all().clone()
+    }
+
+    /// The clients that are enforced.
+    pub(crate) fn enforced(&self) -> Vec<String> {
+        let all = self.all();
+        let enforced = all.iter().filter(|(_, promotion)| promotion.is_enforced);
+        enforced.map(|(client, _)| client.clone()).collect()
+    }
+
+    /// Adds promotions that another process made. Returns whether more clients are enforced.
+    pub(crate) fn add(&self, more: Promoted) -> bool {
+        let before = self.enforced().len();
+        let mut all = self.all();
+        for (client, promotion) in more {
+            let known = all.entry(client).or_insert(promotion);
+            known.meet(promotion);
+        }
+        drop(all);
+        self.enforced().len() > before
+    }
+}
+
+/// What a turn of the ratchet changed, by client.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Turned {
+    pub(crate) proposed: Vec<String>,
+    pub(crate) promoted: Vec<String>,
+    /// Proposed or enforced, and it sends bad requests again. The proposal is withdrawn; the enforcement stays.
+    pub(crate) downgraded: Vec<(String, Promotion)>,
+}
+
+/// The promotions of an upstream, and what decides about them.
+pub(super) struct Ratchet<'s> {
+    pub(super) promote: Promote,
+    pub(super) rules: &'s Rules,
+    pub(super) promotions: &'s Promotions,
+}
+
+impl Ratchet<'_> {
+    /// The promotions that matter: in report mode, of clients whose mode is not written.
+    pub(super) fn in_force(&self) -> Promoted {
+        let mut all = self.promotions.get();
+        let is_observed = self.rules.default_rule().mode == Mode::Report;
+        all.retain(|client, promotion| {
+            let is_wanted = promotion.is_enforced || self.promote != Promote::Off;
+            is_observed && is_wanted && self.rules.may_promote(&ClientId::new(client))
+        });
+        all
+    }
+
+    /// Proposes and promotes clients by what they sent, and finds promoted ones that fall back. `rows`: what all gates counted.
+    pub(super) fn turn(&self, rows: &[(Name, Row)], now: u64) -> Turned {
+        let mut turned = Turned::default();
+        if self.rules.default_rule().mode != Mode::Report {
+            return turned;
+        }
+        let steady = self.steady(rows, now);
+        let mut all = self.promotions.all();
+        // Those whose mode is written by now are no proposals any more.
+        let is_open = |client: &str| self.promote != Promote::Off && self.may_promote(client, now);
+        all.retain(|client, promotion| promotion.is_enforced || is_open(client));
+        for (client, row) in clients(rows) {
+            let Some(known) = all.get_mut(client) else {
+                continue;
+            };
+            let is_told = known.is_downgraded(now) || row.last_bad <= known.downgraded;
+            if row.last_bad >= known.since && !is_told {
+                known.downgraded = now;
+                turned.downgraded.push((client.into(), *known));
+            }
+        }
+        for (client, promotion) in &turned.downgraded {
+            if !promotion.is_enforced {
+                all.remove(client);
+            }
+        }
+        let is_enforced = matches!(self.promote, Promote::Enforce { .. });
+        for client in steady {
+            let known = all.get(client).map(|promotion| promotion.is_enforced);
+            let is_news = match known {
+                None => all.len() < MOST,
+                Some(was_enforced) => is_enforced && !was_enforced,
+            };
+            if is_news {
+                let promotion = Promotion {
+                    since: now,
+                    is_enforced,
+                    downgraded: 0,
+                };
+                all.insert(client.into(), promotion);
+                let news = if is_enforced {
+                    &mut turned.promoted
+                } else {
+                    &mut turned.proposed
+                };
+                news.push(client.into());
+            }
+        }
+        turned
+    }
+
+    /// The clients that have sent nothing but good requests for so many days as `promote` says, and whose enforcement concerns no
+    /// client that has not.
+    fn steady<'r>(&self, rows: &'r [(Name, Row)], now: u64) -> Vec<&'r str> {
+        let (Promote::Propose { days } | Promote::Enforce { days }) = self.promote else {
+            return Vec::new();
+        };
+        let is_steady = |(client, row): &(&str, &Row)| {
+            self.may_promote(client, now) && is_good(row, self.rule(client, now), days, now)
+        };
+        let (steady, others): (Vec<_>, Vec<_>) = clients(rows)
+            .filter(|(_, row)| row.first_seen > 0)
+            .partition(is_steady);
+        // The rule of a promoted client also applies to names that some server takes for it.
+        let others: HashSet<Namesake> = others.iter().flat_map(|(id, _)| namesakes(id)).collect();
+        let stand_alone = |client: &&str| !namesakes(client).any(|key| others.contains(&key));
+        let steady = steady.into_iter().map(|(client, _)| client);
+        steady.filter(stand_alone).collect()
+    }
+
+    fn may_promote(&self, client: &str, now: u64) -> bool {
+        let is_observed = self.rule(client, now).mode == Mode::Report;
+        is_observed && self.rules.may_promote(&ClientId::new(client))
+    }
+
+    fn rule(&self, client: &str, now: u64) -> &Rule {
+        self.rules.of_name(&ClientId::new(client), now / DAY)
+    }
+}
+
+/// The rows of single clients, by their names.
+fn clients(rows: &[(Name, Row)]) -> impl Iterator<Item = (&str, &Row)> {
+    rows.iter().filter_map(|(name, row)| match name {
+        Name::Client(client) if **client != *NO_CLIENT => Some((&**client, row)),
+        Name::Client(_) | Name::Origin(_) | Name::Others => None,
+    })
+}
+
+/// Whether all sign-ins of the last days were good, and some were complete.
+fn is_good(row: &Row, rule: &Rule, days: u64, now: u64) -> bool {
+    let begin = now.saturating_sub(days * DAY);
+    let numbers = row.since(begin / DAY);
+    row.first_seen <= begin
+        && row.last_bad < begin.max(1)
+        && row.last_good >= begin
+        && numbers.verified > 0
+        && numbers.failing() == 0
+        && (numbers.unverified == 0 || !rule.challenge_required)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,254 @@
+use super::*;
+use crate::policy::ClientRule;
+use crate::telemetry::tally::{Day, Numbers};
+
+const NOW: u64 = 20_000 * DAY + 5;
+
+/// The counts of a client that has signed in for ten days.
+fn row(last_bad: u64) -> Row {
+    let mut row = Row {
+        first_seen: NOW - 10 * DAY,
+        last_seen: NOW,
+        last_good: NOW,
+        last_bad,
+        ..Row::default()
+    };
+    row.days.push_back(Day {
+        day: NOW / DAY,
+        numbers: Numbers {
+            s256: 3,
+            verified: 3,
+            ..Numbers::default()
+        },
+    });
+    row
+}
+
+fn observed() -> Rule {
+    Rule {
+        mode: Mode::Report,
+        ..Rule::default()
+    }
+}
+
+struct Scene {
+    promote: Promote,
+    rules: Rules,
+    promotions: Promotions,
+}
+
+impl Scene {
+    fn new(promote: Promote) -> Self {
+        Self {
+            promote,
+            rules: Rules::new(observed(), []),
+            promotions: Promotions::default(),
+        }
+    }
+
+    fn turn(&self, rows: &[(&str, &Row)], now: u64) -> Turned {
+        let rows = rows
+            .iter()
+            .map(|(client, row)| (Name::Client((*client).into()), (*row).clone()));
+        let rows: Vec<_> = rows.collect();
+        let ratchet = Ratchet {
+            promote: self.promote,
+            rules: &self.rules,
+            promotions: &self.promotions,
+        };
+        ratchet.turn(&rows, now)
+    }
+
+    fn enforced(&self) -> Vec<String> {
+        self.promotions.enforced()
+    }
+}
+
+const AFTER: Promote = Promote::Enforce { days: 7 };
+const PROPOSE: Promote = Promote::Propose { days: 7 };
+
+#[test]
+fn a_client_is_promoted_after_days_of_nothing_but_good_requests() {
+    let with = |change: fn(&mut Row)| {
+        let mut row = row(0);
+        change(&mut row);
+        row
+    };
+    for (why, row, is_promoted) in [
+        ("good for ten days", row(0), true),
+        ("a bad one long ago", row(NOW - 7 * DAY - 1), true),
+        ("a bad one seven days ago", row(NOW - 7 * DAY), false),
+        ("a bad one now", row(NOW), false),
+        (
+            "seen for a week",
+            with(|row| row.first_seen = NOW - 7 * DAY),
+            true,
+        ),
+        (
+            "seen for less",
+            with(|row| row.first_seen = NOW - 7 * DAY + 1),
+            false,
+        ),
+        (
+            "no complete sign-in lately",
+            with(|row| row.last_good = NOW - 8 * DAY),
+            false,
+        ),
+        ("never seen", with(|row| *row = Row::default()), false),
+        (
+            "codes without a verifier",
+            with(|row| row.days[0].numbers.unverified = 1),
+            false,
+        ),
+        (
+            "no code was redeemed",
+            with(|row| row.days[0].numbers.verified = 0),
+            false,
+        ),
+        (
+            "a reported one of an unknown time",
+            with(|row| row.days[0].numbers.reported = 1),
+            false,
+        ),
+    ] {
+        let scene = Scene::new(AFTER);
+        let turned = scene.turn(&[("spa", &row)], NOW);
+        assert_eq!(!turned.promoted.is_empty(), is_promoted, "{why}");
+        assert_eq!(scene.enforced().len(), usize::from(is_promoted), "{why}");
+        let proposing = Scene::new(PROPOSE);
+        let turned = proposing.turn(&[("spa", &row)], NOW);
+        assert_eq!(!turned.proposed.is_empty(), is_promoted, "{why}");
+        assert!(proposing.enforced().is_empty(), "{why}");
+        assert_eq!(
+            Scene::new(Promote::Off).turn(&[("spa", &row)], NOW),
+            Turned::default()
+        );
+    }
+}
+
+#[test]
+fn a_promotion_is_told_once_and_never_taken_back() {
+    let scene = Scene::new(AFTER);
+    assert_eq!(scene.turn(&[("spa", &row(0))], NOW).promoted, ["spa"]);
+    assert_eq!(scene.turn(&[("spa", &row(0))], NOW + 60), Turned::default());
+    let fallen = row(NOW + 60);
+    let turned = scene.turn(&[("spa", &fallen)], NOW + 61);
+    assert_eq!(turned.downgraded.len(), 1);
+    assert!(turned.downgraded[0].1.is_enforced);
+    assert_eq!(
+        scene.turn(&[("spa", &row(NOW + 70))], NOW + 71),
+        Turned::default(),
+        "once a day"
+    );
+    let later = scene.turn(&[("spa", &row(NOW + 2 * DAY))], NOW + 2 * DAY);
+    assert_eq!(later.downgraded.len(), 1);
+    let quiet = scene.turn(&[("spa", &row(NOW + 2 * DAY))], NOW + 4 * DAY);
+    assert_eq!(quiet, Turned::default(), "the same request again");
+    for promote in [Promote::Off, PROPOSE] {
+        let changed = Scene {
+            promote,
+            ..Scene::new(AFTER)
+        };
+        changed.promotions.add(scene.promotions.get());
+        changed.turn(&[("spa", &row(NOW))], NOW + 3 * DAY);
+        assert_eq!(changed.enforced(), ["spa"]);
+    }
+}
+
+#[test]
+fn a_proposal_is_withdrawn_when_the_client_falls_back() {
+    let scene = Scene::new(PROPOSE);
+    assert_eq!(scene.turn(&[("spa", &row(0))], NOW).proposed, ["spa"]);
+    let turned = scene.turn(&[("spa", &row(NOW + 60))], NOW + 61);
+    assert_eq!(turned.downgraded.len(), 1);
+    assert!(scene.promotions.get().is_empty());
+}
+
+#[test]
+fn a_proposed_client_is_promoted_when_the_configuration_says_so() {
+    let mut scene = Scene::new(PROPOSE);
+    scene.turn(&[("spa", &row(0))], NOW);
+    scene.promote = AFTER;
+    assert_eq!(scene.turn(&[("spa", &row(0))], NOW + 60).promoted, ["spa"]);
+}
+
+#[test]
+fn a_client_whose_mode_is_written_is_not_promoted() {
+    for promoted in [None, Some(observed().enforced())] {
+        let client = ClientRule {
+            promoted: promoted.clone(),
+            ..ClientRule::lasting("spa", observed())
+        };
+        let scene = Scene {
+            rules: Rules::new(observed(), [(ClientId::new("spa").digest(), client)]),
+            ..Scene::new(AFTER)
+        };
+        let turned = scene.turn(&[("spa", &row(0))], NOW);
+        assert_eq!(turned.promoted.len(), usize::from(promoted.is_some()));
+    }
+    let enforced = Scene {
+        rules: Rules::default(),
+        ..Scene::new(AFTER)
+    };
+    assert_eq!(enforced.turn(&[("spa", &row(0))], NOW), Turned::default());
+}
+
+/// The rule of a promoted client applies to names that some server takes for it.
+#[test]
+fn a_client_is_not_promoted_beside_one_of_a_similar_name_that_is_not_ready() {
+    for (other, is_promoted) in [("SPA", false), ("spa2", true)] {
+        let scene = Scene::new(AFTER);
+        scene.turn(&[("spa", &row(0)), (other, &row(NOW))], NOW);
+        assert_eq!(!scene.enforced().is_empty(), is_promoted, "{other}");
+    }
+    let scene = Scene::new(AFTER);
+    scene.turn(&[("spa", &row(0)), ("SPA", &row(0))], NOW);
+    assert_eq!(scene.enforced(), ["SPA", "spa"]);
+}
+
+#[test]
+fn the_number_of_promotions_is_bounded() {
+    let scene = Scene::new(AFTER);
+    let names: Vec<String> = (0..MOST + 5)
+        .map(|number| format!("c{number:06}x"))
+        .collect();
+    let row = row(0);
+    let rows: Vec<_> = names.iter().map(|name| (name.as_str(), &row)).collect();
+    let turned = scene.turn(&rows, NOW);
+    assert_eq!(turned.promoted.len(), MOST);
+    assert_eq!(scene.turn(&rows, NOW + 1), Turned::default());
+}
+
+/// A gate that another one follows, and two replicas.
+#[test]
+fn promotions_of_two_processes_add_up() {
+    let promotion = |since, is_enforced| Promotion {
+        since,
+        is_enforced,
+        downgraded: 0,
+    };
+    let of = |all: &[(&str, Promotion)]| -> Promoted {
+        let all = all
+            .iter()
+            .map(|(client, promotion)| ((*client).into(), *promotion));
+        all.collect()
+    };
+    let one = of(&[("a", promotion(5, true)), ("b", promotion(3, false))]);
+    let other = of(&[
+        ("a", promotion(7, false)),
+        ("b", promotion(4, true)),
+        ("c", promotion(1, false)),
+    ]);
+    let both = of(&[
+        ("a", promotion(5, true)),
+        ("b", promotion(4, true)),
+        ("c", promotion(1, false)),
+    ]);
+    for (first, second) in [(&one, &other), (&other, &one)] {
+        let promotions = Promotions::default();
+        promotions.add(first.clone());
+        assert!(promotions.add(second.clone()));
+        assert!(!promotions.add(second.clone()), "nothing is new");
+        assert_eq!(promotions.get(), both);
+    }
+}

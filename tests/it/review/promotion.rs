@@ -1,0 +1,209 @@
+//! Clients that are promoted from report to enforce (`promote`).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::{client, ends, review, signs_in};
+use crate::support::gate;
+use crate::support::rig::{Config, Rig, target};
+
+/// A gate that keeps its counts in a file.
+struct Kept {
+    rig: Rig,
+    folder: PathBuf,
+    config: String,
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.folder).ok();
+    }
+}
+
+const OBSERVED: &str = "mode = \"report\"";
+
+/// A request of the promoted client without PKCE.
+const EXPLAINED: &str = "http://gate.test/authorize?response_type=code&client_id=pub&redirect_uri=https%3A%2F%2Fclient.test%2Fcb&state=s";
+
+impl Kept {
+    /// A good client, and one without PKCE, have signed in, eight days ago as far as the file says.
+    fn after_a_week() -> Self {
+        let folder = gate::scratch();
+        let file = folder.join("review.json");
+        let tables = format!("[review]\nsnapshot = {file:?}");
+        let mut rig = Rig::with(Config {
+            server: "drain = \"10ms\"\nworkers = 1",
+            pkce: OBSERVED,
+            tables: &tables,
+            ..Config::default()
+        })
+        .unguarded();
+        let good = rig.authorization();
+        signs_in(&rig, &good, |code| good.redemption(code));
+        let bad = rig.authorization().with("client_id", "none");
+        let bad = bad.without_challenge();
+        signs_in(&rig, &bad, |code| {
+            let redemption = bad.redemption(code).with("client_id", "none");
+            redemption.without("code_verifier")
+        });
+        let config = fs::read_to_string(rig.gate.config_file()).expect("a configuration");
+        ends(&mut rig.gate);
+        age(&file);
+        Self {
+            rig,
+            folder,
+            config,
+        }
+    }
+
+    fn with(&self, promote: &str) -> String {
+        self.config
+            .replace(OBSERVED, &format!("{OBSERVED}\n{promote}"))
+    }
+
+    /// Whether an authorization request of this client without PKCE is refused: by a page, or at the client.
+    fn refuses(&self, client: &str) -> bool {
+        let authorization = self.rig.authorization().with("client_id", client);
+        let authorization = authorization.without_challenge();
+        let response = self.rig.get(&target(&authorization));
+        let location = response.header("location").unwrap_or_default();
+        response.status == 400 || location.contains("error=invalid_request")
+    }
+
+    fn review(&mut self) -> Value {
+        review(&mut self.rig)
+    }
+}
+
+/// Makes everything in the file begin eight days earlier.
+fn age(file: &Path) {
+    let text = fs::read_to_string(file).expect("a file");
+    let mut counts: Value = serde_json::from_str(&text).expect("JSON");
+    let rows = counts["upstreams"]["scripted"]
+        .as_array_mut()
+        .expect("rows");
+    for row in rows {
+        let first = &mut row[1]["first_seen"];
+        *first = (first.as_u64().expect("a time") - 8 * 86_400).into();
+    }
+    fs::write(file, counts.to_string()).expect("a file");
+}
+
+#[test]
+fn a_client_that_was_good_for_a_week_is_enforced_and_stays_so() {
+    let mut kept = Kept::after_a_week();
+    let promoting = kept.with("promote = \"after 7d\"");
+    kept.rig.restart(&promoting);
+    let log = kept.rig.gate.log();
+    assert!(
+        log.contains("client_promoted") && log.contains("\"client\":\"pub\""),
+        "{log}"
+    );
+    assert!(kept.refuses("pub"));
+    assert!(!kept.refuses("none"));
+    // The promoted client gets handles.
+    let good = kept.rig.authorization();
+    let code = kept.rig.code_for(&good);
+    assert_eq!(kept.rig.redeem(&good, &code).status, 200);
+    assert_eq!(kept.rig.redeem(&good, &code).status, 400);
+    let review = kept.review();
+    assert_eq!(client(&review, "pub")["promotion"]["state"], "enforced");
+    assert_eq!(client(&review, "pub")["mode"], "enforce");
+    assert_eq!(client(&review, "none")["promotion"], Value::Null);
+    assert_eq!(client(&review, "none")["mode"], "report");
+    assert_eq!(review["promotion"]["enforced"], 1);
+    let proposals = "pkce_gate_promoted_clients{upstream=\"scripted\",state=\"enforced\"}";
+    assert_eq!(kept.rig.gate.metric(proposals), 1);
+    for (arguments, expected) in [
+        (&["check"][..], "pub                 enforce  handle"),
+        (&["explain", EXPLAINED], "missing_challenge"),
+    ] {
+        let file = kept.rig.gate.config_file();
+        let config = ["--config", file.to_str().expect("UTF-8")];
+        let printed = gate::run(&[&arguments[..1], &config[..], &arguments[1..]].concat());
+        let printed = String::from_utf8(printed.stdout).expect("UTF-8");
+        assert!(printed.contains(expected), "{printed}");
+        assert!(printed.contains("enforce"), "{printed}");
+    }
+    // The refused request above is told, once.
+    ends(&mut kept.rig.gate);
+    let log = kept.rig.gate.log();
+    assert_eq!(log.matches("client_downgraded").count(), 1, "{log}");
+    // Without the key the client stays enforced; with its mode written it does not.
+    let without = kept.config.clone();
+    kept.rig.restart(&without);
+    assert!(kept.refuses("pub"));
+    assert_eq!(
+        client(&kept.review(), "pub")["promotion"]["is_downgraded"],
+        true
+    );
+    let written = format!("{promoting}\n[[upstream.client]]\nid = \"pub\"\nmode = \"report\"\n");
+    kept.rig.gate.reload(&written);
+    assert!(!kept.refuses("pub"));
+    assert_eq!(client(&kept.review(), "pub")["promotion"], Value::Null);
+}
+
+#[test]
+fn a_proposal_has_the_toml_that_enforces_the_client() {
+    let mut kept = Kept::after_a_week();
+    let proposing = kept.with("promote = \"propose after 7d\"");
+    kept.rig.restart(&proposing);
+    assert!(kept.rig.gate.log().contains("promotion_proposed"));
+    assert!(!kept.refuses("none"));
+    let proposed = kept.review();
+    assert_eq!(client(&proposed, "pub")["promotion"]["state"], "proposed");
+    assert_eq!(client(&proposed, "pub")["mode"], "report");
+    let page = kept.rig.gate.admin("/review");
+    assert!(page.text().contains("could be enforced, since"), "{page}");
+    let admin = kept.rig.gate.address("admin").to_string();
+    let printed = gate::run(&["review", "--admin", &admin]);
+    let printed = String::from_utf8(printed.stdout).expect("UTF-8");
+    let toml = proposed["promotion"]["to_paste"].as_str().expect("a text");
+    assert!(printed.contains(toml.trim_end()), "{printed}");
+    kept.rig.gate.reload(&format!("{proposing}\n{toml}"));
+    assert!(kept.refuses("pub"));
+    let after = kept.review();
+    assert_eq!(client(&after, "pub")["mode"], "enforce");
+    assert_eq!(after["promotion"]["to_paste"], Value::Null);
+    assert_eq!(after["promotion"]["proposed"], 0);
+}
+
+#[test]
+fn a_reload_promotes_at_once() {
+    let mut kept = Kept::after_a_week();
+    let observing = kept.config.clone();
+    kept.rig.restart(&observing);
+    let promoting = kept.with("promote = \"after 7d\"");
+    kept.rig.gate.reload(&promoting);
+    kept.rig
+        .gate
+        .log_until(|log| log.contains("client_promoted"));
+    // The worker takes the rules up after the line is written.
+    assert!((0..1_000).any(|_| kept.refuses("pub")));
+    assert!(kept.refuses("pub"));
+}
+
+#[test]
+fn a_gate_that_promotes_does_not_start_without_knowing_who_is_enforced() {
+    let mut kept = Kept::after_a_week();
+    fs::write(kept.folder.join("review.json"), "{\"version\": 1").expect("a file");
+    let promoting = kept.with("promote = \"after 7d\"");
+    let folder = gate::scratch();
+    let file = gate::file(&folder, "config.toml", &promoting);
+    let out = gate::run(&["run", "--config", file.to_str().expect("UTF-8")]);
+    assert!(!out.status.success());
+    let told = String::from_utf8(out.stderr).expect("UTF-8");
+    assert!(
+        told.contains("review.snapshot") && told.contains("which clients are enforced"),
+        "{told}"
+    );
+    fs::remove_dir_all(folder).expect("a folder");
+    // In report mode alone it starts, and says what is wrong.
+    let observing = kept.config.clone();
+    kept.rig.restart(&observing);
+    kept.rig
+        .gate
+        .log_until(|log| log.contains("review_snapshot_unreadable"));
+}
