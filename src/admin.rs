@@ -15,6 +15,8 @@ use std::thread::{self, JoinHandle};
 use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header};
 use hyper::body::Incoming;
 use tokio::runtime::Builder;
+use tokio::sync::Mutex;
+use tokio::task::spawn_blocking;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock;
@@ -23,6 +25,7 @@ use crate::gateway::Shared;
 use exposition::Format;
 pub(crate) use in_force::InForce;
 use responder::{plain, response};
+use review::Review;
 
 #[derive(Debug, Clone, PartialEq)]
 pub struct Settings {
@@ -48,14 +51,25 @@ impl Readiness {
 /// The admin listener's service.
 #[derive(Debug)]
 pub(crate) struct Admin {
-    pub shared: Arc<Shared>,
-    pub readiness: Readiness,
-    pub in_force: InForce,
+    shared: Arc<Shared>,
+    readiness: Readiness,
+    in_force: InForce,
+    /// Held while a review is made.
+    reviewing: Mutex<()>,
 }
 
 impl Admin {
+    pub(crate) fn new(shared: Arc<Shared>, readiness: Readiness, in_force: InForce) -> Self {
+        Self {
+            shared,
+            readiness,
+            in_force,
+            reviewing: Mutex::default(),
+        }
+    }
+
     fn answer(&self, request: &Request<Incoming>) -> Response<String> {
-        if request.method() != Method::GET && request.method() != Method::HEAD {
+        if !is_read(request) {
             return plain(StatusCode::METHOD_NOT_ALLOWED, "GET only\n");
         }
         match request.uri().path() {
@@ -63,8 +77,6 @@ impl Admin {
             "/readyz" if self.readiness.is_ready() => self.ready(),
             "/readyz" => plain(StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
             "/metrics" => self.metrics(request.headers()),
-            "/review" => self.review_page(request.uri().query().unwrap_or_default()),
-            "/review.json" => self.review_document(),
             "/config" => response(StatusCode::OK, "application/json", self.in_force.document()),
             _ => plain(
                 StatusCode::NOT_FOUND,
@@ -73,32 +85,34 @@ impl Admin {
         }
     }
 
-    fn review_page(&self, query: &str) -> Response<String> {
-        let review = review::review(&self.shared.snapshot(), clock::wall());
-        let page = review::page::page(&review, query);
-        let mut response = response(StatusCode::OK, "text/html; charset=utf-8", page);
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_SECURITY_POLICY, review::page::policy());
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        headers.insert(
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        );
-        headers.insert(
-            header::REFERRER_POLICY,
-            HeaderValue::from_static("no-referrer"),
-        );
-        response
+    /// `write`: makes the answer. There may be a hundred thousand clients, so it is not made on this thread, which also answers for
+    /// the health of the gate; and one after the other, because each needs memory.
+    async fn review(
+        &self,
+        write: impl FnOnce(&Review) -> Response<String> + Send + 'static,
+    ) -> Response<String> {
+        let _alone = self.reviewing.lock().await;
+        let snapshot = self.shared.snapshot();
+        let mut counted = Vec::with_capacity(snapshot.sites.len());
+        for site in &snapshot.sites {
+            counted.push(site.counted().await);
+        }
+        let written = spawn_blocking(move || {
+            let review = review::review(&snapshot, &counted, clock::wall());
+            write(&review)
+        });
+        written.await.unwrap_or_else(|_| unwritten())
     }
 
-    fn review_document(&self) -> Response<String> {
-        let review = review::review(&self.shared.snapshot(), clock::wall());
-        match serde_json::to_string_pretty(&review) {
-            Ok(document) => response(StatusCode::OK, "application/json", document),
-            Err(_) => plain(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the review cannot be written\n",
-            ),
+    async fn answer_later(&self, request: &Request<Incoming>) -> Response<String> {
+        let uri = request.uri();
+        match uri.path() {
+            "/review" if is_read(request) => {
+                let query = uri.query().unwrap_or_default().to_owned();
+                self.review(move |review| review_page(review, &query)).await
+            }
+            "/review.json" if is_read(request) => self.review(review_document).await,
+            _ => self.answer(request),
         }
     }
 
@@ -146,6 +160,41 @@ impl Admin {
     }
 }
 
+fn is_read(request: &Request<Incoming>) -> bool {
+    request.method() == Method::GET || request.method() == Method::HEAD
+}
+
+fn review_page(review: &Review, query: &str) -> Response<String> {
+    let page = review::page::page(review, query);
+    let mut response = response(StatusCode::OK, "text/html; charset=utf-8", page);
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_SECURITY_POLICY, review::page::policy());
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(
+        header::X_CONTENT_TYPE_OPTIONS,
+        HeaderValue::from_static("nosniff"),
+    );
+    headers.insert(
+        header::REFERRER_POLICY,
+        HeaderValue::from_static("no-referrer"),
+    );
+    response
+}
+
+fn review_document(review: &Review) -> Response<String> {
+    match serde_json::to_string_pretty(review) {
+        Ok(document) => response(StatusCode::OK, "application/json", document),
+        Err(_) => unwritten(),
+    }
+}
+
+fn unwritten() -> Response<String> {
+    plain(
+        StatusCode::INTERNAL_SERVER_ERROR,
+        "the review cannot be written\n",
+    )
+}
+
 /// Starts the thread, which ends when `gone` is cancelled.
 pub(crate) fn spawn(
     listener: TcpListener,
@@ -157,8 +206,8 @@ pub(crate) fn spawn(
     admin.shared.telemetry.metrics().register(statistics);
     let admin = Arc::new(admin);
     let serve = responder::serve(listener, move |request| {
-        let response = admin.answer(&request);
-        async move { response }
+        let admin = Arc::clone(&admin);
+        async move { admin.answer_later(&request).await }
     });
     thread::Builder::new()
         .name("admin".to_owned())

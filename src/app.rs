@@ -138,12 +138,14 @@ impl App {
         let (written, config) = self.configs;
         let text = source.as_ref().map(|source| source.text.as_str());
         let in_force = InForce::new(&sha256(text.unwrap_or_default()), written.fixed());
-        let admin = Admin {
-            shared: Arc::clone(&self.shared),
-            readiness: readiness.clone(),
-            in_force: in_force.clone(),
-        };
-        let counts = Counts::restore(&self.shared, config.review.snapshot.clone())?;
+        let admin = Admin::new(
+            Arc::clone(&self.shared),
+            readiness.clone(),
+            in_force.clone(),
+        );
+        let runtime = runtime().map_err(StartError::Thread)?;
+        let file = config.review.snapshot.clone();
+        let counts = runtime.block_on(Counts::restore(&self.shared, file))?;
         let gone = CancellationToken::new();
         let admin = admin::spawn(self.admin, admin, gone.clone()).map_err(StartError::Thread)?;
         for (what, address) in self.addresses {
@@ -177,7 +179,7 @@ impl App {
             overlap: None,
             refused: None,
         };
-        runtime().map_err(StartError::Thread)?.block_on(async {
+        runtime.block_on(async {
             tokio::select! {
                 () = stop.cancelled() => {}
                 () = reload.watch(source) => {}
@@ -191,7 +193,7 @@ impl App {
             // A worker that panicked outside of a request has nothing left to do.
             drop(thread.join());
         }
-        counts.finish();
+        runtime.block_on(counts.finish());
         Ok(())
     }
 }

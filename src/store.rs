@@ -51,7 +51,7 @@ pub use operations::{Bound, Held, Issued, Pending, Place, Redeemed, StoreError};
 pub(crate) use operations::{Claim, Owner, Statistics};
 #[cfg(test)]
 pub(crate) use redis::{Answer, Call, Failed, Mutation, Server, StandIn, Value};
-pub(crate) use redis::{Deployment, Keyspace, RedisStore, SignIns, Target};
+pub(crate) use redis::{Deployment, Keyspace, RedisStore, SignIns, Target, seats};
 pub(crate) use seal::{KeyError, SealKeys, Sealer, key_of};
 pub(crate) use sealed::SealedStore;
 pub use settings::Settings;

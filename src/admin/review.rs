@@ -11,14 +11,16 @@ mod section;
 mod verdict;
 mod wanted;
 
+use std::collections::HashSet;
+
 use crate::clock::{self, date};
-use crate::gateway::site::Site;
+use crate::gateway::site::{self, Counted, Site};
 use crate::gateway::snapshot::Snapshot;
 use crate::oauth::ClientId;
 use crate::policy::{ClientRule, Mode};
 use crate::telemetry::tally::{DAYS, NO_CLIENT, Name, Numbers, Row};
 
-use model::{Authorization, Daily, Exception, Headline, Redemption};
+use model::{Authorization, Daily, Exception, Gates, Headline, Redemption};
 pub(crate) use model::{Kind, Ratchet, Review, Reviewed, State, Upstream, Verdict};
 
 /// The days that the headline is about.
@@ -26,28 +28,33 @@ const WINDOW: u64 = 7;
 
 const DAY: u64 = 86_400;
 
-/// The review of all upstreams. `now`: seconds since 1970.
-pub(crate) fn review(snapshot: &Snapshot, now: u64) -> Review {
+/// The review of all upstreams. `counted`: what the gates counted at each of them. `now`: seconds since 1970.
+pub(crate) fn review(snapshot: &Snapshot, counted: &[Counted], now: u64) -> Review {
     Review {
         generated: written(now),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         upstreams: snapshot
             .sites
             .iter()
-            .map(|site| upstream(site, now))
+            .zip(counted)
+            .map(|(site, counted)| upstream(site, counted, now))
             .collect(),
     }
 }
 
-fn upstream(site: &Site, now: u64) -> Upstream {
+fn upstream(site: &Site, counted: &Counted, now: u64) -> Upstream {
     let rules = &site.settings.rules;
-    let mut rows = site.state.telemetry.tally().rows();
+    let mut rows = counted.rows.clone();
+    let known: HashSet<Name> = rows.iter().map(|(name, _)| name.clone()).collect();
     for configured in rules.clients() {
         let name = Name::Client(configured.id.as_str().into());
-        if !rows.iter().any(|(known, _)| *known == name) {
+        if !known.contains(&name) {
             rows.push((name, Row::default()));
         }
     }
+    let began = rows.iter().map(|(_, row)| row.first_seen);
+    let began = began.filter(|seen| *seen > 0).min().unwrap_or(now);
+    let reporting = site.reporting_since(began, now);
     let promotions = site.promotions();
     let mut clients: Vec<Reviewed> = rows
         .iter()
@@ -71,11 +78,25 @@ fn upstream(site: &Site, now: u64) -> Upstream {
     Upstream {
         name: site.settings.name.clone(),
         mode: rules.default_rule().mode.as_str().to_owned(),
-        control: control::control(rules, &clients, site.reporting(now), today(now)),
+        gates: counted.gates.map(gates),
+        control: control::control(rules, &clients, reporting, today(now)),
         promotion: promotion::ratchet(site.settings.promote, &promotions, rules),
         headline: headline(&clients, rules.default_rule().mode),
         days: days(&rows, now),
         clients,
+    }
+}
+
+fn gates(gates: site::Gates) -> Gates {
+    match gates {
+        site::Gates::All { others } => Gates {
+            counted: others + 1,
+            is_complete: true,
+        },
+        site::Gates::This => Gates {
+            counted: 1,
+            is_complete: false,
+        },
     }
 }
 

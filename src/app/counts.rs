@@ -1,27 +1,33 @@
-//! Keeps the counts of the review and the promotions of clients in a file, so that they survive a restart.
+//! Keeps the counts of the review and the promotions of clients: in a file, so that they survive a restart, and in Redis, where the
+//! gates that share it add them up.
 
 mod file;
 
 use std::mem;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::Notify;
 use tokio::task::spawn_blocking;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use crate::clock::{self, date};
 use crate::config::Config;
-use crate::gateway::site::Site;
+use crate::gateway::settings::Promote;
 use crate::gateway::site::ratchet::Turned;
+use crate::gateway::site::{Gates, Site};
 use crate::gateway::{Shared, Snapshot};
 use crate::telemetry::{Event, Telemetry};
 
-use file::Stored;
+use file::{OfUpstream, Stored};
 
 /// How often they are written. A crash loses so much of them.
 const EVERY: Duration = Duration::from_mins(1);
+
+/// How often the counts of other gates are read, to promote clients.
+const SUM: Duration = Duration::from_hours(1);
 
 /// The counts of all upstreams, and their file. `None`: they are not kept.
 pub(super) struct Counts {
@@ -56,10 +62,10 @@ pub(crate) struct Lost {
 }
 
 impl Counts {
-    /// Adds what the file has to the counts, enforces the clients that are promoted, and writes the file, so that a folder that does
-    /// not exist is noticed at once. A file that cannot be read is left alone and reported, and nothing is kept: the next write would
-    /// replace it.
-    pub(super) fn restore(shared: &Arc<Shared>, file: Option<PathBuf>) -> Result<Self, Lost> {
+    /// Adds what the file and Redis have to the counts, enforces the clients that are promoted, and writes the file, so that a folder
+    /// that does not exist is noticed at once. A file that cannot be read is left alone and reported, and nothing is kept: the next
+    /// write would replace it.
+    pub(super) async fn restore(shared: &Arc<Shared>, file: Option<PathBuf>) -> Result<Self, Lost> {
         let kept = match file {
             None => None,
             Some(file) => match Stored::read(&file) {
@@ -80,44 +86,126 @@ impl Counts {
                 }
             },
         };
-        turn(shared, kept.clone());
-        shared.replace(Arc::new(shared.snapshot().promoting()));
-        Ok(Self {
+        let counts = Self {
             shared: Arc::clone(shared),
             kept,
             signals: Signals::default(),
-        })
+        };
+        counts.turn(true).await;
+        shared.replace(Arc::new(shared.snapshot().promoting()));
+        Ok(counts)
     }
 
     pub(super) fn signals(&self) -> Signals {
         self.signals.clone()
     }
 
-    /// Turns the ratchet and writes the file again and again, and warns once a day of report mode that does not end.
+    /// Turns the ratchet, shares the counts and writes the file again and again, and warns once a day of report mode that does not
+    /// end.
     pub(super) async fn keep(&self) {
-        let mut warned = None;
+        let (mut warned, mut summed) = (None, Instant::now());
         loop {
             let today = clock::today();
             if warned != Some(today) {
                 warned = Some(today);
                 warn(&self.shared, clock::wall());
             }
+            let mut is_due = summed.elapsed() >= SUM;
             tokio::select! {
                 () = sleep(EVERY) => {}
-                () = self.signals.reloaded.notified() => {}
+                () = self.signals.reloaded.notified() => is_due = true,
             }
-            let (shared, kept) = (Arc::clone(&self.shared), self.kept.clone());
-            // The disk may be slow.
-            let promoted = spawn_blocking(move || turn(&shared, kept)).await;
-            if promoted.unwrap_or_default() {
+            if is_due {
+                summed = Instant::now();
+            }
+            if self.turn(is_due).await {
                 self.signals.promoted.notify_one();
             }
         }
     }
 
-    /// Writes the file for the last time.
-    pub(super) fn finish(self) {
-        turn(&self.shared, self.kept);
+    /// Writes everything for the last time.
+    pub(super) async fn finish(self) {
+        self.turn(false).await;
+        for site in &self.shared.snapshot().sites {
+            if let Some(redis) = site.store.redis() {
+                // Without an answer, the seat is free after an hour.
+                let _left = site.state.leave(&redis.seats()).await;
+            }
+        }
+    }
+
+    /// Shares the counts, promotes clients, and writes the file. `is_due`: what the other gates counted is read. Returns whether
+    /// clients were promoted that are not enforced yet.
+    async fn turn(&self, is_due: bool) -> bool {
+        let (snapshot, now) = (self.shared.snapshot(), clock::wall());
+        let mut has_promoted = false;
+        let mut all = Vec::with_capacity(snapshot.sites.len());
+        for site in &snapshot.sites {
+            has_promoted |= share(&self.shared.telemetry, site, now).await;
+            let own = site.state.telemetry.tally().rows();
+            let is_shared = site.store.redis().is_some();
+            let is_off = site.settings.promote == Promote::Off;
+            let counted = match (is_shared, is_due && !is_off) {
+                (true, true) => Some(site.counted().await),
+                (true, false) | (false, _) => None,
+            };
+            let counted = counted.filter(|counted| counted.gates != Some(Gates::This));
+            let rows = match (&counted, is_shared) {
+                (Some(counted), _) => Some(counted.rows.as_slice()),
+                (None, false) => Some(own.as_slice()),
+                (None, true) => None,
+            };
+            let turned = site.turn_ratchet(rows, &own, now);
+            if !turned.promoted.is_empty() {
+                has_promoted = true;
+                share(&self.shared.telemetry, site, now).await;
+            }
+            tell(&self.shared.telemetry, site, &turned);
+            let kept = if is_shared { Vec::new() } else { own };
+            let name = site.settings.name.clone();
+            all.push((name, kept, site.state.promotions.get()));
+        }
+        let shared = Arc::clone(&self.shared);
+        if let Some(kept) = self.kept.clone() {
+            // The disk may be slow.
+            let written = spawn_blocking(move || write(&shared, kept, all));
+            drop(written.await);
+        }
+        has_promoted
+    }
+}
+
+/// Shares the counts with other gates, if the store is in Redis. Returns whether more clients are enforced.
+async fn share(telemetry: &Telemetry, site: &Site, now: u64) -> bool {
+    let Some(redis) = site.store.redis() else {
+        return false;
+    };
+    let shared = site.state.share(&redis.seats(), now).await;
+    let is_lost = &site.state.is_share_lost;
+    match shared {
+        Ok(has_promoted) => {
+            is_lost.store(false, Ordering::Relaxed);
+            has_promoted
+        }
+        Err(error) => {
+            if !is_lost.swap(true, Ordering::Relaxed) {
+                telemetry.tell(&Event::ReviewUnshared {
+                    upstream: &site.state.telemetry,
+                    problem: error.to_string(),
+                });
+            }
+            false
+        }
+    }
+}
+
+fn write(shared: &Shared, Kept { file, others }: Kept, all: Vec<OfUpstream>) {
+    if let Err(error) = others.with(all).write(&file) {
+        let problem = &format!("{}: {error}", file.display());
+        shared
+            .telemetry
+            .tell(&Event::ReviewSnapshotUnwritten { problem });
     }
 }
 
@@ -139,42 +227,16 @@ pub(crate) fn promote(config: &mut Config) -> Result<(), Lost> {
     Ok(())
 }
 
-/// Adds the rows and promotions of configured upstreams. Returns the others.
+/// Adds the rows and promotions of configured upstreams. Returns the others. Rows of a store in Redis are there.
 fn give(snapshot: &Snapshot, mut stored: Stored) -> Stored {
     for site in &snapshot.sites {
         let (rows, promotions) = stored.take(&site.settings.name);
-        site.state.telemetry.tally().restore(rows);
+        if site.store.redis().is_none() {
+            site.state.telemetry.tally().restore(rows);
+        }
         site.state.promotions.add(promotions);
     }
     stored
-}
-
-/// Promotes clients, and writes the file. Returns whether clients were promoted that are not enforced yet.
-fn turn(shared: &Shared, kept: Option<Kept>) -> bool {
-    let (snapshot, now) = (shared.snapshot(), clock::wall());
-    let mut has_promoted = false;
-    let mut all = Vec::with_capacity(snapshot.sites.len());
-    for site in &snapshot.sites {
-        let rows = site.state.telemetry.tally().rows();
-        let turned = site.turn_ratchet(&rows, now);
-        has_promoted |= !turned.promoted.is_empty();
-        tell(&shared.telemetry, site, &turned);
-        all.push((
-            site.settings.name.clone(),
-            rows,
-            site.state.promotions.get(),
-        ));
-    }
-    let Some(Kept { file, others }) = kept else {
-        return has_promoted;
-    };
-    if let Err(error) = others.with(all).write(&file) {
-        let problem = &format!("{}: {error}", file.display());
-        shared
-            .telemetry
-            .tell(&Event::ReviewSnapshotUnwritten { problem });
-    }
-    has_promoted
 }
 
 fn tell(telemetry: &Telemetry, site: &Site, turned: &Turned) {

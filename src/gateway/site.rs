@@ -2,6 +2,7 @@
 
 mod challenges;
 pub(crate) mod ratchet;
+mod replicas;
 mod report;
 pub(super) mod state;
 
@@ -23,6 +24,7 @@ use crate::upstream::{self, Connector};
 use super::settings::{BrowserBinding, Correlation, Settings};
 
 use ratchet::{Promoted, Ratchet, Turned};
+pub(crate) use replicas::{Counted, Gates};
 pub(crate) use report::Reporting;
 pub(crate) use state::SiteState;
 
@@ -198,9 +200,15 @@ impl Site {
         self.settings.code_kinds()
     }
 
-    /// How far report mode has come. `None`: clients without an exception are not in it. `now`: seconds since 1970.
+    /// How far report mode has come, as this gate has counted. `None`: clients without an exception are not in it. `now`: seconds
+    /// since 1970.
     pub(crate) fn reporting(&self, now: u64) -> Option<Reporting> {
-        let began = self.state.telemetry.tally().began().unwrap_or(now);
+        let began = self.state.telemetry.tally().began();
+        self.reporting_since(began.unwrap_or(now), now)
+    }
+
+    /// How far it has come since then.
+    pub(crate) fn reporting_since(&self, began: u64, now: u64) -> Option<Reporting> {
         let Settings {
             rules,
             report_until,
@@ -214,9 +222,32 @@ impl Site {
         self.ratchet().in_force()
     }
 
-    /// Promotes clients by what they sent ([`Ratchet::turn`]).
-    pub(crate) fn turn_ratchet(&self, rows: &[(Name, Row)], now: u64) -> Turned {
-        self.ratchet().turn(rows, now)
+    /// Promotes clients by what all gates counted ([`Ratchet::promote`]), and finds promoted ones that fall back in what this one
+    /// counted.
+    pub(crate) fn turn_ratchet(
+        &self,
+        all: Option<&[(Name, Row)]>,
+        own: &[(Name, Row)],
+        now: u64,
+    ) -> Turned {
+        let ratchet = self.ratchet();
+        let mut turned = ratchet.fall_back(own, now);
+        if let Some(all) = all {
+            ratchet.promote(all, now, &mut turned);
+        }
+        turned
+    }
+
+    /// What all gates that share the store have counted.
+    pub(crate) async fn counted(&self) -> Counted {
+        let tally = self.state.telemetry.tally();
+        match self.store.redis() {
+            Some(redis) => self.state.counted(&redis.seats(), tally.most()).await,
+            None => Counted {
+                rows: tally.rows(),
+                gates: None,
+            },
+        }
     }
 
     fn ratchet(&self) -> Ratchet<'_> {

@@ -13,10 +13,12 @@ pub(crate) enum Verb {
     Discard,
     Owners,
     Redirects,
+    /// Those of the review.
+    Counts,
 }
 
 impl Verb {
-    pub(crate) const ALL: [Self; 8] = [
+    pub(crate) const ALL: [Self; 9] = [
         Self::Hold,
         Self::Pending,
         Self::Bind,
@@ -25,6 +27,7 @@ impl Verb {
         Self::Discard,
         Self::Owners,
         Self::Redirects,
+        Self::Counts,
     ];
 
     /// The value of the label in metrics.
@@ -38,6 +41,7 @@ impl Verb {
             Self::Discard => "discard",
             Self::Owners => "owners",
             Self::Redirects => "redirects",
+            Self::Counts => "counts",
         }
     }
 }

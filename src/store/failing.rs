@@ -164,7 +164,7 @@ mod tests {
             }
             let asked = Verb::ALL.map(|verb| outage.failures(verb));
             // Redirect URIs are only kept in Redis.
-            assert_eq!(asked, [2, 1, 2, 1, 2, 1, 1, 0]);
+            assert_eq!(asked, [2, 1, 2, 1, 2, 1, 1, 0, 0]);
 
             outage.end();
             assert_eq!(store.statistics(), before);

@@ -5,6 +5,7 @@
 //! - `link`: one worker's access to the servers, inside a deadline.
 //! - `owners`: whose a sign-in or a code is.
 //! - `scripts`: one script for each operation that changes something, and the answers.
+//! - `seats`: the counts of the review of all gates.
 //! - `workers`: each worker has a link of its own.
 //!
 //! **What is where.** Sign-ins are in Redis (`kind = "redis"`), or in their handles (`kind = "sealed"`, `claims = "redis"`). A code
@@ -19,6 +20,8 @@
 //! {pkce-gate:legacy}:c:0123…  a code of the upstream: instance and mark of its sign-in, owner, issued, run, until, claim, wrong,
 //!                             released, burnt, record
 //! {pkce-gate:legacy}:r:0123…  the redirect URIs of a client to which codes were sent
+//! {pkce-gate:legacy}:seat:0   which gate has this seat
+//! {pkce-gate:legacy}:counts:0 the counts of that gate for the review
 //! ```
 //!
 //! **One record for each code.** Its key is the digest of the upstream's code, which a handle contains. However many handles were made
@@ -44,6 +47,7 @@ mod link;
 mod model;
 mod owners;
 mod scripts;
+pub(crate) mod seats;
 mod workers;
 
 use std::fmt;
@@ -77,6 +81,7 @@ pub(crate) use link::{Failed, Value};
 pub(crate) use model::{Mutation, Server};
 use owners::{Questions, in_handle};
 use scripts::{BIND, DISCARD, HOLD, REDEEM, release};
+use seats::Seats;
 
 /// Where the records of sign-ins with handles are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -147,6 +152,14 @@ impl RedisStore {
     pub(crate) fn after(mut self, before: &Self) -> Self {
         self.keyspace.count_on(&before.keyspace);
         self
+    }
+
+    /// The counts of the review of all gates.
+    pub(crate) fn seats(&self) -> Seats<'_> {
+        Seats {
+            keyspace: &self.keyspace,
+            sealer: &self.envelopes.sealer,
+        }
     }
 
     /// Whether the gate is not ready while the servers are out of reach.

@@ -28,6 +28,8 @@ use crate::flow::wire::{self, Wire};
 
 /// The layout of the bytes and the meaning of the fields in them. Others are not opened.
 const VERSION: u8 = 1;
+/// The purpose of texts. No handle has it.
+const TEXT: &str = "text";
 /// The length of a key, in bytes.
 const KEY: usize = 32;
 const TAG: usize = 4;
@@ -161,6 +163,21 @@ impl Sealer {
         place: &[u8],
         record: &impl Wire,
     ) -> Result<Vec<u8>, StoreError> {
+        let mut bytes = wire::to_bytes(record).ok_or(StoreError::TooLong)?;
+        self.encrypt(purpose.prefix(), place, &mut bytes)
+    }
+
+    /// Encrypts a text that is not about one sign-in.
+    pub(crate) fn seal_text(&self, place: &[u8], text: &str) -> Result<Vec<u8>, StoreError> {
+        self.encrypt(TEXT, place, &mut Zeroizing::new(text.as_bytes().to_vec()))
+    }
+
+    fn encrypt(
+        &self,
+        purpose: &str,
+        place: &[u8],
+        bytes: &mut Zeroizing<Vec<u8>>,
+    ) -> Result<Vec<u8>, StoreError> {
         let key = self.keys.0.first().ok_or(StoreError::Entropy)?;
         let mut header = [VERSION; HEADER];
         header
@@ -169,12 +186,11 @@ impl Sealer {
             .zip(key.tag)
             .for_each(|(to, from)| *to = from);
         let aad = self.associated(header, purpose, place);
-        let mut bytes = wire::to_bytes(record).ok_or(StoreError::TooLong)?;
         let nonce = key
             .key
-            .seal_in_place_append_tag(Aad::from(aad), &mut *bytes);
+            .seal_in_place_append_tag(Aad::from(aad), &mut **bytes);
         let nonce = nonce.map_err(|_| StoreError::Entropy)?;
-        Ok([&header[..], nonce.as_ref(), &bytes].concat())
+        Ok([&header[..], nonce.as_ref(), bytes].concat())
     }
 
     /// Decrypts a record.
@@ -184,6 +200,22 @@ impl Sealer {
         place: &[u8],
         sealed: &[u8],
     ) -> Result<R, Unopened> {
+        let bytes = self.decrypt(purpose.prefix(), place, sealed)?;
+        wire::from_bytes(&bytes).ok_or(Unopened::Forged)
+    }
+
+    /// Decrypts such a text.
+    pub(crate) fn open_text(&self, place: &[u8], sealed: &[u8]) -> Result<String, Unopened> {
+        let bytes = self.decrypt(TEXT, place, sealed)?;
+        String::from_utf8(bytes.to_vec()).map_err(|_| Unopened::Forged)
+    }
+
+    fn decrypt(
+        &self,
+        purpose: &str,
+        place: &[u8],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, Unopened> {
         let (header, rest) = sealed
             .split_first_chunk::<HEADER>()
             .ok_or(Unopened::Forged)?;
@@ -200,14 +232,15 @@ impl Sealer {
         let mut bytes = Zeroizing::new(ciphertext.to_vec());
         let nonce = Nonce::from(nonce);
         let opened = key.key.open_in_place(nonce, Aad::from(aad), &mut bytes);
-        let opened = opened.map_err(|_| Unopened::Forged)?;
-        wire::from_bytes(opened).ok_or(Unopened::Forged)
+        let length = opened.map_err(|_| Unopened::Forged)?.len();
+        bytes.truncate(length);
+        Ok(bytes)
     }
 
-    fn associated(&self, header: [u8; HEADER], purpose: Purpose, place: &[u8]) -> Vec<u8> {
+    fn associated(&self, header: [u8; HEADER], purpose: &str, place: &[u8]) -> Vec<u8> {
         let mut data = header.to_vec();
         data.extend_from_slice(&self.context);
-        part_into(&mut data, purpose.prefix().as_bytes());
+        part_into(&mut data, purpose.as_bytes());
         part_into(&mut data, place);
         data
     }

@@ -295,6 +295,11 @@ pub(crate) enum Event<'a> {
     ReviewSnapshotUnwritten {
         problem: &'a str,
     },
+    /// The counts of the review cannot be shared with other gates. Logged once until they are shared again.
+    ReviewUnshared {
+        upstream: &'a Upstream,
+        problem: String,
+    },
     Draining {
         /// Maximum time for the remaining requests.
         limit_seconds: u64,
@@ -327,6 +332,8 @@ const CLIENT_PROMOTED: &str =
 const CLIENT_DOWNGRADED: &str = "an old version of the client, or someone who uses its name: compare the violations in the review with its owner's releases";
 const UNREADABLE_SNAPSHOT: &str = "the file stays as it is, and the review counts from this start on: correct or remove the file, and restart";
 const UNWRITTEN_SNAPSHOT: &str = "correct the folder or its permissions; the gate tries again every minute, and a restart before that loses the counts";
+const REVIEW_UNSHARED: &str =
+    "the review has the counts of this gate alone until Redis answers; an ACL user needs +hscan";
 const ISSUER_MISMATCH: &str = "public_url has to be the server's own public URL, and issuer, if it is written, the one in its metadata";
 
 /// A warning about an upstream, for an event that clients can cause.
@@ -410,6 +417,7 @@ impl Event<'_> {
             Self::ClientPromoted { .. } => hinted(Level::Info, CLIENT_PROMOTED),
             Self::ClientDowngraded { .. } => hinted(Level::Warn, CLIENT_DOWNGRADED),
             Self::ReviewSnapshotUnreadable { .. } => hinted(Level::Error, UNREADABLE_SNAPSHOT),
+            Self::ReviewUnshared { .. } => hinted(Level::Warn, REVIEW_UNSHARED),
             Self::ReviewSnapshotUnwritten { .. } => hinted(Level::Error, UNWRITTEN_SNAPSHOT),
             Self::ReloadFailed { .. } => hinted(
                 Level::Error,

@@ -102,6 +102,19 @@ impl Tally {
         self.most.store(rows, Ordering::Relaxed);
     }
 
+    /// The most rows of single clients and origins.
+    pub(crate) fn most(&self) -> usize {
+        self.most.load(Ordering::Relaxed)
+    }
+
+    /// Forgets all rows.
+    pub(crate) fn clear(&self) {
+        self.clients.clear();
+        self.shared.clear();
+        *self.others() = None;
+        self.origins.clear();
+    }
+
     /// Makes rows for configured clients, which other names cannot take the place of.
     pub(crate) fn expect<'c>(&self, clients: impl Iterator<Item = &'c str>) {
         for client in clients {
@@ -135,7 +148,7 @@ impl Tally {
     /// with any name.
     fn first(&self, client: &str, told: &Told<'_>, note: impl FnOnce(&mut Row)) {
         let origin = told.redirect_origin;
-        let is_full = self.len() >= self.most.load(Ordering::Relaxed);
+        let is_full = self.len() >= self.most();
         if told.step != Step::Begins || client.len() > LONGEST_NAME || is_full {
             return note(self.others().get_or_insert_default());
         }
@@ -164,7 +177,7 @@ impl Tally {
             *names += 1;
             return *names > NAMES_PER_ORIGIN;
         }
-        if self.origins.len() < self.most.load(Ordering::Relaxed) {
+        if self.origins.len() < self.most() {
             self.origins.insert(origin.into(), 1);
         }
         false
@@ -195,7 +208,7 @@ impl Tally {
             if row.first_seen > 0 {
                 self.began.fetch_min(row.first_seen, Ordering::Relaxed);
             }
-            let is_full = self.len() >= self.most.load(Ordering::Relaxed);
+            let is_full = self.len() >= self.most();
             match name {
                 Name::Client(client) if !is_full => {
                     self.is_crowded(row.origin.as_deref());

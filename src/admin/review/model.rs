@@ -21,6 +21,8 @@ pub(crate) struct Upstream {
     pub(crate) name: String,
     /// The mode of clients without an exception.
     pub(crate) mode: String,
+    /// Whose counts these are. `None`: this gate's; no store is shared.
+    pub(crate) gates: Option<Gates>,
     pub(crate) control: Control,
     pub(crate) headline: Headline,
     /// The last 30 days, the oldest first.
@@ -28,6 +30,30 @@ pub(crate) struct Upstream {
     pub(crate) promotion: Ratchet,
     /// The clients that need attention first.
     pub(crate) clients: Vec<Reviewed>,
+}
+
+/// The gates that share a store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Gates {
+    /// Those with counts, now or in the last month.
+    pub(crate) counted: usize,
+    /// `false`: Redis does not answer, so these are the counts of one gate.
+    pub(crate) is_complete: bool,
+}
+
+impl Gates {
+    /// In one sentence.
+    pub(crate) fn text(&self) -> String {
+        match self {
+            Self {
+                is_complete: false, ..
+            } => "Counts of this gate alone: the store in Redis does not answer".to_owned(),
+            Self { counted: 1, .. } => "Counts of one gate; no other shares its store".to_owned(),
+            Self { counted, .. } => {
+                format!("Counts of {counted} gates, the others' up to a minute old")
+            }
+        }
+    }
 }
 
 /// What the page says first.

@@ -8,7 +8,7 @@ use minijinja::{Value, context};
 
 use super::chart::chart;
 use super::codes::{self, Code};
-use super::model::{Authorization, Redemption, Reviewed, Upstream, Verdict};
+use super::model::{Authorization, Gates, Redemption, Reviewed, Upstream, Verdict};
 use super::wanted::{Sort, Wanted};
 
 /// What the template gets about an upstream. `rows`: the most that are shown. `used`: the codes that the page has to explain.
@@ -32,6 +32,7 @@ pub(super) fn section(
         mode => &upstream.mode,
         headline => Value::from(Serde(&upstream.headline)),
         promotion => Value::from(Serde(&upstream.promotion)),
+        gates => upstream.gates.as_ref().map(Gates::text),
         control => Value::from(Serde(&upstream.control)),
         state_text => upstream.control.state.to_string(),
         chart => chart(&upstream.days),

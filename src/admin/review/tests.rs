@@ -159,6 +159,10 @@ fn the_document_is_read_back_as_it_was_written() {
         upstreams: vec![Upstream {
             name: "a".to_owned(),
             mode: "report".to_owned(),
+            gates: Some(Gates {
+                counted: 2,
+                is_complete: true,
+            }),
             control: control::control(&Rules::default(), &[], None, NOW / DAY),
             headline: headline(&[], Mode::Report),
             promotion: promotion::ratchet(Promote::Off, &Promoted::new(), &Rules::default()),

@@ -25,6 +25,9 @@ pub(crate) struct Stored {
     promotions: BTreeMap<String, Promoted>,
 }
 
+/// The name of an upstream, its rows and its promotions.
+pub(crate) type OfUpstream = (String, Vec<(Name, Row)>, Promoted);
+
 const VERSION: u32 = 1;
 
 #[derive(Debug, thiserror::Error)]
@@ -39,10 +42,7 @@ pub(crate) enum Unreadable {
 
 impl Stored {
     /// Adds the rows and promotions of these upstreams.
-    pub(crate) fn with(
-        mut self,
-        upstreams: impl IntoIterator<Item = (String, Vec<(Name, Row)>, Promoted)>,
-    ) -> Self {
+    pub(crate) fn with(mut self, upstreams: impl IntoIterator<Item = OfUpstream>) -> Self {
         self.version = VERSION;
         for (name, rows, promotions) in upstreams {
             self.promotions.insert(name.clone(), promotions);

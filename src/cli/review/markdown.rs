@@ -15,6 +15,9 @@ pub(super) fn markdown(review: &Review) -> String {
         let control = &upstream.control;
         let _ = writeln!(out, "\n## {}\n", escaped(&upstream.name));
         let _ = writeln!(out, "**{}.**\n", upstream.headline.text);
+        if let Some(gates) = &upstream.gates {
+            let _ = writeln!(out, "{}.\n", gates.text());
+        }
         let _ = writeln!(out, "| | |\n|---|---|");
         let _ = writeln!(out, "| control | {} |", control.name);
         let _ = writeln!(out, "| state | {} |", control.state);

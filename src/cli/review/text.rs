@@ -16,6 +16,9 @@ pub(super) fn text(review: &Review) -> String {
             upstream.name, upstream.mode, review.generated
         );
         let _ = writeln!(out, "  {}", upstream.headline.text);
+        if let Some(gates) = &upstream.gates {
+            let _ = writeln!(out, "  {}", gates.text());
+        }
         let _ = writeln!(out, "  control: {}: {}", control.name, control.state);
         for line in &control.evidence {
             let _ = writeln!(out, "    {line}");

@@ -102,7 +102,7 @@ impl Ratchet<'_> {
     /// The promotions that matter: in report mode, of clients whose mode is not written.
     pub(super) fn in_force(&self) -> Promoted {
         let mut all = self.promotions.get();
-        let is_observed = self.rules.default_rule().mode == Mode::Report;
+        let is_observed = self.is_observed();
         all.retain(|client, promotion| {
             let is_wanted = promotion.is_enforced || self.promote != Promote::Off;
             is_observed && is_wanted && self.rules.may_promote(&ClientId::new(client))
@@ -110,17 +110,13 @@ impl Ratchet<'_> {
         all
     }
 
-    /// Proposes and promotes clients by what they sent, and finds promoted ones that fall back. `rows`: what all gates counted.
-    pub(super) fn turn(&self, rows: &[(Name, Row)], now: u64) -> Turned {
+    /// Finds clients that were promoted or proposed, and send bad requests again.
+    pub(super) fn fall_back(&self, rows: &[(Name, Row)], now: u64) -> Turned {
         let mut turned = Turned::default();
-        if self.rules.default_rule().mode != Mode::Report {
+        if !self.is_observed() {
             return turned;
         }
-        let steady = self.steady(rows, now);
         let mut all = self.promotions.all();
-        // Those whose mode is written by now are no proposals any more.
-        let is_open = |client: &str| self.promote != Promote::Off && self.may_promote(client, now);
-        all.retain(|client, promotion| promotion.is_enforced || is_open(client));
         for (client, row) in clients(rows) {
             let Some(known) = all.get_mut(client) else {
                 continue;
@@ -136,6 +132,19 @@ impl Ratchet<'_> {
                 all.remove(client);
             }
         }
+        turned
+    }
+
+    /// Proposes and promotes clients by what they sent. `rows`: what all gates counted.
+    pub(super) fn promote(&self, rows: &[(Name, Row)], now: u64, turned: &mut Turned) {
+        if !self.is_observed() {
+            return;
+        }
+        let steady = self.steady(rows, now);
+        let mut all = self.promotions.all();
+        // Those whose mode is written by now are no proposals any more.
+        let is_open = |client: &str| self.promote != Promote::Off && self.may_promote(client, now);
+        all.retain(|client, promotion| promotion.is_enforced || is_open(client));
         let is_enforced = matches!(self.promote, Promote::Enforce { .. });
         for client in steady {
             let known = all.get(client).map(|promotion| promotion.is_enforced);
@@ -158,7 +167,10 @@ impl Ratchet<'_> {
                 news.push(client.into());
             }
         }
-        turned
+    }
+
+    fn is_observed(&self) -> bool {
+        self.rules.default_rule().mode == Mode::Report
     }
 
     /// The clients that have sent nothing but good requests for so many days as `promote` says, and whose enforcement concerns no

@@ -16,6 +16,7 @@ use crate::telemetry;
 
 use super::challenges::Challenges;
 use super::ratchet::Promotions;
+use super::replicas::Seat;
 
 /// The most entries of each map.
 const MAX_CLIENTS: usize = 10_000;
@@ -39,6 +40,10 @@ pub(crate) struct SiteState {
     pub challenges: Challenges,
     /// The clients that are enforced before the upstream is.
     pub promotions: Promotions,
+    /// Where the counts are in Redis.
+    pub seat: Seat,
+    /// Whether the log says that the counts cannot be shared.
+    pub is_share_lost: AtomicBool,
     issuer: Mutex<Issuer>,
     /// Whether the log says that clients refuse the issuer.
     is_issuer_told: AtomicBool,
@@ -63,6 +68,8 @@ impl SiteState {
             uncertain: DashMap::new(),
             challenges: Challenges::default(),
             promotions: Promotions::default(),
+            seat: Seat::default(),
+            is_share_lost: AtomicBool::new(false),
             issuer: Mutex::default(),
             is_issuer_told: AtomicBool::new(false),
             is_store_lost: AtomicBool::new(false),

@@ -128,6 +128,11 @@ impl Keyspace {
         key.into_bytes()
     }
 
+    /// The key with this name.
+    pub(super) fn named(&self, name: &str) -> Vec<u8> {
+        format!("{}{name}", self.prefix).into_bytes()
+    }
+
     pub(super) async fn call(&self, verb: Verb, command: Command) -> Result<Value, StoreError> {
         let result = self.workers.link().send(&command).await;
         self.counted(verb, result)

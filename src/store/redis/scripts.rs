@@ -28,6 +28,13 @@ pub(super) static DISCARD: Operation = Operation(LazyLock::new(|| {
     Script::new(include_str!("scripts/discard.lua"))
 }));
 
+pub(super) static SEAT: Operation = Operation(LazyLock::new(|| {
+    Script::new(include_str!("scripts/seat.lua"))
+}));
+pub(super) static LEAVE: Operation = Operation(LazyLock::new(|| {
+    Script::new(include_str!("scripts/leave.lua"))
+}));
+
 impl Operation {
     /// A call with these keys and arguments, which the script names at its beginning.
     pub(super) fn command(&self, keys: &[&[u8]], args: &[&[u8]]) -> Command {

@@ -1,6 +1,7 @@
 //! The contract of stores, on real servers of their own. Their time stands still, and is moved by the tests.
 
 mod replicas;
+mod seats;
 
 use std::cell::RefCell;
 use std::fs::{self, OpenOptions};

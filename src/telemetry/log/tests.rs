@@ -473,6 +473,10 @@ fn of_the_review(upstream: &Upstream) -> Vec<Event<'_>> {
         Event::ReviewSnapshotUnreadable {
             problem: "it cannot be read",
         },
+        Event::ReviewUnshared {
+            upstream,
+            problem: "x".to_owned(),
+        },
         Event::ReviewSnapshotUnwritten {
             problem: "it cannot be written",
         },

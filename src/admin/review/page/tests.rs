@@ -33,6 +33,7 @@ fn upstream(name: &str, clients: &[Value]) -> Value {
     json!({
         "name": name,
         "mode": "report",
+        "gates": { "counted": 64, "is_complete": true },
         "control": {
             "name": "n", "recommended": "r", "state": "not_met", "risk": "high", "cvss": { "low": 7.0, "high": 8.9 }, "why": "w",
             "evidence": [], "remediation": "r", "clauses": [],

@@ -56,7 +56,9 @@ impl Scene {
             rules: &self.rules,
             promotions: &self.promotions,
         };
-        ratchet.turn(&rows, now)
+        let mut turned = ratchet.fall_back(&rows, now);
+        ratchet.promote(&rows, now, &mut turned);
+        turned
     }
 
     fn enforced(&self) -> Vec<String> {

@@ -1,0 +1,185 @@
+//! The counts and promotions of all gates that share a store in Redis.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use serde::{Serialize, de::DeserializeOwned};
+
+use super::ratchet::Promoted;
+use super::state::SiteState;
+use crate::oauth::Digest;
+use crate::store::seats::{Count, Gate, SEATS, Seats, Written};
+use crate::store::{StoreError, random};
+use crate::telemetry::tally::{Name, Row};
+
+/// Where this gate's counts are in Redis.
+#[derive(Debug, Default)]
+pub(crate) struct Seat(Mutex<Option<Taken>>);
+
+#[derive(Debug, Clone, Copy)]
+struct Taken {
+    number: u8,
+    gate: Gate,
+    /// Rows without a request since then are written, in seconds since 1970.
+    written: u64,
+}
+
+impl Seat {
+    fn taken(&self) -> MutexGuard<'_, Option<Taken>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn number(&self) -> Option<u8> {
+        self.taken().map(|taken| taken.number)
+    }
+}
+
+/// What all gates counted.
+#[derive(Debug)]
+pub(crate) struct Counted {
+    pub(crate) rows: Vec<(Name, Row)>,
+    /// `None`: no store is shared, so these are the counts of this gate.
+    pub(crate) gates: Option<Gates>,
+}
+
+/// Whose counts these are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Gates {
+    /// This gate's and those of so many other seats.
+    All { others: usize },
+    /// This gate's alone: Redis does not answer.
+    This,
+}
+
+impl SiteState {
+    /// Writes what this gate has counted since the last time, and the promotions that it made, and adds the promotions of others.
+    /// Returns whether more clients are enforced. `now`: seconds since 1970.
+    pub(crate) async fn share(&self, seats: &Seats<'_>, now: u64) -> Result<bool, StoreError> {
+        if !self.write(seats, now).await? {
+            // Another gate went on from the counts in the seat, so this one begins again in another.
+            self.telemetry.tally().clear();
+            *self.seat.taken() = None;
+            self.write(seats, now).await?;
+        }
+        self.share_promotions(seats).await
+    }
+
+    /// Writes the rows with new requests. Returns `false` if the seat was lost.
+    async fn write(&self, seats: &Seats<'_>, now: u64) -> Result<bool, StoreError> {
+        let known = *self.seat.taken();
+        let Some(mut taken) = (match known {
+            Some(taken) => Some(taken),
+            None => self.take(seats).await?,
+        }) else {
+            return Ok(true); // all seats are taken
+        };
+        loop {
+            let rows = self.telemetry.tally().rows();
+            let is_new = |row: &Row| row.last_seen > 0 && row.last_seen >= taken.written;
+            let rows = rows.iter().filter(|(_, row)| is_new(row));
+            let counts: Vec<Count> = rows.filter_map(|row| count(&row.0, row)).collect();
+            match seats.write(taken.number, &taken.gate, &counts).await? {
+                Written::NotOurs => return Ok(false),
+                Written::Alone if taken.written > 0 => taken.written = 0,
+                Written::Done | Written::Alone => break,
+            }
+        }
+        taken.written = now;
+        *self.seat.taken() = Some(taken);
+        Ok(true)
+    }
+
+    /// Takes the first free seat, and goes on from its counts.
+    async fn take(&self, seats: &Seats<'_>) -> Result<Option<Taken>, StoreError> {
+        let gate = random()?;
+        for number in 0..SEATS {
+            if seats.take(number, &gate).await? {
+                self.telemetry
+                    .tally()
+                    .restore(read(seats.read(number).await?));
+                let taken = Taken {
+                    number,
+                    gate,
+                    written: 0,
+                };
+                *self.seat.taken() = Some(taken);
+                return Ok(Some(taken));
+            }
+        }
+        Ok(None)
+    }
+
+    async fn share_promotions(&self, seats: &Seats<'_>) -> Result<bool, StoreError> {
+        let theirs: Promoted = read(seats.shared().await?).collect();
+        let mut ours = self.promotions.get();
+        ours.retain(|client, promotion| promotion.is_enforced && !theirs.contains_key(client));
+        let ours = ours.iter().filter_map(|of| count(of.0, &of));
+        seats.share(&ours.collect::<Vec<_>>()).await?;
+        Ok(self.promotions.add(theirs))
+    }
+
+    /// Gives the seat to the next gate.
+    pub(crate) async fn leave(&self, seats: &Seats<'_>) -> Result<(), StoreError> {
+        let taken = self.seat.taken().take();
+        match taken {
+            Some(taken) => seats.leave(taken.number, &taken.gate).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The rows of all gates. `most`: of single clients and origins; others are added together.
+    pub(crate) async fn counted(&self, seats: &Seats<'_>, most: usize) -> Counted {
+        let own = self.telemetry.tally().rows();
+        match self.others(seats).await {
+            Ok(others) => Counted {
+                gates: Some(Gates::All {
+                    others: others.len(),
+                }),
+                rows: sum(own, others, most),
+            },
+            Err(_) => Counted {
+                gates: Some(Gates::This),
+                rows: own,
+            },
+        }
+    }
+
+    async fn others(&self, seats: &Seats<'_>) -> Result<Vec<Vec<(Name, Row)>>, StoreError> {
+        let own = self.seat.number();
+        let mut all = Vec::new();
+        for seat in seats.used().await? {
+            if Some(seat) != own {
+                let rows: Vec<_> = read(seats.read(seat).await?).collect();
+                all.extend((!rows.is_empty()).then_some(rows));
+            }
+        }
+        Ok(all)
+    }
+}
+
+/// What is written about a client.
+fn count(of: &impl Serialize, what: &impl Serialize) -> Option<Count> {
+    let name = serde_json::to_string(of).ok()?;
+    let text = serde_json::to_string(what).ok()?;
+    Some((Digest::of("count", &[name.as_bytes()]), text))
+}
+
+/// Texts that this program wrote. One of another version is left out.
+fn read<T: DeserializeOwned>(texts: Vec<String>) -> impl Iterator<Item = T> {
+    let texts = texts.into_iter();
+    texts.filter_map(|text| serde_json::from_str(&text).ok())
+}
+
+fn sum(own: Vec<(Name, Row)>, others: Vec<Vec<(Name, Row)>>, most: usize) -> Vec<(Name, Row)> {
+    let most = most.max(own.len());
+    let mut all: HashMap<Name, Row> = own.into_iter().collect();
+    for (name, row) in others.into_iter().flatten() {
+        let is_full = all.len() >= most && !all.contains_key(&name);
+        let name = if is_full { Name::Others } else { name };
+        all.entry(name).or_default().merge(&row);
+    }
+    all.into_iter().collect()
+}
+
+#[cfg(test)]
+mod tests;
