@@ -3,6 +3,7 @@
 mod document;
 mod page;
 mod promotion;
+mod replicas;
 
 use serde_json::Value;
 
