@@ -173,6 +173,7 @@ fn client(options: &Options, redirect_uri: Option<String>) -> Result<Client, Str
     let made_up = || "pkce-gate-doctor".to_owned();
     Ok(Client {
         id: options.client_id.clone().unwrap_or_else(made_up),
+        is_named: options.client_id.is_some(),
         secret,
         redirect_uri,
         scope: options.scope.clone(),

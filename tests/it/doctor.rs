@@ -434,6 +434,64 @@ fn spellings_of_token_requests_are_found() {
     assert_eq!(codes, expected, "{}", doctor.out);
 }
 
+/// A server that reads every spelling, and judges the client before anything else.
+#[test]
+fn a_refused_client_leads_to_no_finding_about_the_request() {
+    let ask = |status: &'static str, error: &'static [u8], client: &[&str]| {
+        let (_server, folder) = server(move |received| {
+            let body = String::from_utf8(received.content()).expect("UTF-8");
+            let sent = format!("{}&{body}", received.query());
+            let is_request = sent.contains("client_id");
+            match received.path() {
+                "/token" if is_request => reply(status, &[], error),
+                "/token" => reply("400 Bad Request", &[], br#"{"error":"invalid_request"}"#),
+                _ => reply("404 Not Found", &[], b""),
+            }
+        });
+        let more = [&["--format", "json"], client].concat();
+        let doctor = run(&folder, &more, |_| {});
+        (
+            doctor.found().1,
+            doctor.json()["upstreams"][0]["not_asked"].to_string(),
+        )
+    };
+    let named = ["--client-id", "pub"];
+    for (status, error, client) in [
+        (
+            "401 Unauthorized",
+            &br#"{"error":"invalid_client"}"#[..],
+            &[][..],
+        ),
+        (
+            "400 Bad Request",
+            br#"{"error":"unauthorized_client"}"#,
+            &[],
+        ),
+        ("403 Forbidden", b"who are you?", &[]),
+        // A server that does not know a client may say so in this way, too.
+        (
+            "400 Bad Request",
+            br#"{"error":"invalid_request","error_description":"client"}"#,
+            &[],
+        ),
+        ("401 Unauthorized", br#"{"error":"invalid_client"}"#, &named),
+    ] {
+        let (codes, not_asked) = ask(status, error, client);
+        assert_eq!(codes, Vec::<String>::new(), "{status}");
+        for what in [
+            "a GET request",
+            "the parameters in its query",
+            "a JSON object",
+            "two values of code",
+            "other spellings of the path /token",
+        ] {
+            assert!(not_asked.contains(what), "{what}: {not_asked}");
+        }
+    }
+    let (codes, _) = ask("400 Bad Request", br#"{"error":"invalid_grant"}"#, &[]);
+    assert!(codes.contains(&"token_by_get".to_owned()), "{codes:?}");
+}
+
 #[test]
 fn an_upstream_that_cannot_be_asked_is_no_healthy_one() {
     let (server, folder) = server(|_| reply("404 Not Found", &[], b""));

@@ -21,9 +21,11 @@ pub(super) type Pairs = Vec<(String, String)>;
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) id: String,
+    /// Whether the operator named it. Otherwise the identifier is made up, and the server cannot know it.
+    pub(super) is_named: bool,
     /// The secret, if the client has one.
     pub(super) secret: Option<Zeroizing<String>>,
-    /// A redirect URI that is registered for it; `None`: the client is made up.
+    /// A redirect URI that is registered for it.
     pub(super) redirect_uri: Option<String>,
     pub(super) scope: Option<String>,
 }
@@ -84,6 +86,27 @@ pub(super) enum Grant {
 }
 
 impl Grant {
+    /// Whether the server refused the client, so that it did not judge the rest of the request.
+    pub(super) fn refuses_client(&self) -> bool {
+        match self {
+            Self::Token => false,
+            Self::Error { status, error } => {
+                is_of_authentication(*status)
+                    || ["invalid_client", "unauthorized_client"].contains(&error.as_str())
+            }
+            Self::Other(status) => is_of_authentication(*status),
+        }
+    }
+
+    /// Whether the server judged the code (RFC 6749 section 5.2).
+    pub(super) fn judges_code(&self) -> bool {
+        match self {
+            Self::Token => true,
+            Self::Error { error, .. } => !self.refuses_client() && error == "invalid_grant",
+            Self::Other(_) => false,
+        }
+    }
+
     /// The answer for evidence.
     pub(super) fn told(&self) -> String {
         match self {
@@ -208,6 +231,11 @@ impl Server<'_> {
     }
 }
 
+/// 401 Unauthorized or 403 Forbidden.
+fn is_of_authentication(status: u16) -> bool {
+    status == 401 || status == 403
+}
+
 fn grant(answer: &Answer) -> Grant {
     let status = answer.status.as_u16();
     let document = json::parse(&answer.body);
@@ -299,6 +327,7 @@ mod tests {
         let fetch = Fetch::new(&url, None, Duration::ZERO).unwrap();
         let client = Client {
             id: "a b".to_owned(),
+            is_named: true,
             secret: None,
             redirect_uri: Some("http://127.0.0.1:7000/cb".to_owned()),
             scope: Some("openid".to_owned()),
@@ -392,6 +421,28 @@ mod tests {
                 body: body.into(),
             };
             assert_eq!(grant(&answer), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_the_client_is_told_from_one_of_the_code() {
+        let error = |status, error: &str| Grant::Error {
+            status,
+            error: error.to_owned(),
+        };
+        for (grant, refuses_client, judges_code) in [
+            (Grant::Token, false, true),
+            (error(400, "invalid_grant"), false, true),
+            (error(400, "invalid_client"), true, false),
+            (error(400, "unauthorized_client"), true, false),
+            (error(401, "invalid_grant"), true, false),
+            (error(400, "invalid_request"), false, false),
+            (Grant::Other(401), true, false),
+            (Grant::Other(403), true, false),
+            (Grant::Other(400), false, false),
+        ] {
+            assert_eq!(grant.refuses_client(), refuses_client, "{grant:?}");
+            assert_eq!(grant.judges_code(), judges_code, "{grant:?}");
         }
     }
 }

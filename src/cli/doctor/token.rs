@@ -19,12 +19,8 @@ pub(super) fn examine(server: &Server<'_>) -> Result<Part, Failed> {
     if usual == Grant::Token {
         part.find(&UNKNOWN_CODE_ACCEPTED, "a random code got a token");
     }
-    if usual == empty {
-        part.skip(format!(
-            "Spellings of token requests: the server answers {} to a form with a random code, and the same to an empty form. With a \
-             registered client (--client-id) it may tell more.",
-            usual.told()
-        ));
+    if let Some(why) = unasked(server, &usual, &empty) {
+        skip_all(server, &why, &mut part);
         return Ok(part);
     }
     let told = usual.told();
@@ -39,17 +35,13 @@ pub(super) fn examine(server: &Server<'_>) -> Result<Part, Failed> {
         body: json,
     };
     let cases: [(&'static Kind, Ask<'_>, &str); 4] = [
-        (&TOKEN_BY_GET, Ask::get(&target), "a GET request"),
-        (
-            &TOKEN_BY_QUERY,
-            Ask::form(&target, String::new()),
-            "a POST request with the parameters in its query",
-        ),
-        (&TOKEN_BY_JSON, by_json, "a POST request with a JSON object"),
+        (&TOKEN_BY_GET, Ask::get(&target), BY_GET),
+        (&TOKEN_BY_QUERY, Ask::form(&target, String::new()), BY_QUERY),
+        (&TOKEN_BY_JSON, by_json, BY_JSON),
         (
             &DUPLICATE_PARAMETER_ACCEPTED,
             Ask::form(server.token, encoded(&twice)),
-            "a form with two values of code",
+            TWICE,
         ),
     ];
     for (kind, ask, what) in cases {
@@ -65,6 +57,42 @@ pub(super) fn examine(server: &Server<'_>) -> Result<Part, Failed> {
     }
     paths(server, &request, &usual, &mut part)?;
     Ok(part)
+}
+
+const BY_GET: &str = "a GET request";
+const BY_QUERY: &str = "a POST request with the parameters in its query";
+const BY_JSON: &str = "a POST request with a JSON object";
+const TWICE: &str = "a form with two values of code";
+
+/// Why the answers to other spellings would tell nothing; `None`: the server judged the request itself.
+fn unasked(server: &Server<'_>, usual: &Grant, empty: &Grant) -> Option<String> {
+    let told = usual.told();
+    if usual.refuses_client() {
+        let check = if server.client.is_named {
+            "Check --client-id and --client-secret-file"
+        } else {
+            "Name a registered client with --client-id"
+        };
+        Some(format!("the server refuses the client ({told}). {check}"))
+    } else if !server.client.is_named && !usual.judges_code() {
+        Some(format!(
+            "the server answers {told} to a random code, perhaps because it does not know the client. Name a registered one with \
+             --client-id"
+        ))
+    } else if usual == empty {
+        Some(format!(
+            "the server answers {told} to a form with a random code, and the same to an empty form"
+        ))
+    } else {
+        None
+    }
+}
+
+/// Lists every spelling that was not asked about.
+fn skip_all(server: &Server<'_>, why: &str, part: &mut Part) {
+    let path = format!("other spellings of the path {}", server.token);
+    let all = [BY_GET, BY_QUERY, BY_JSON, TWICE, &path].join("; ");
+    part.skip(format!("At the token endpoint ({all}): {why}."));
 }
 
 /// Other spellings of the path.
