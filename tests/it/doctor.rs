@@ -13,6 +13,8 @@ use crate::support::fixture::free_port;
 use crate::support::gate::{command, file, scratch};
 use crate::support::http::{Request, origin};
 use crate::support::params::{Params, s256};
+#[cfg(target_arch = "x86_64")]
+use crate::support::sarif::complaints;
 use crate::support::scripted::{Act, Answerer, Received, Scripted, reply};
 use crate::support::servers::{
     DJANGO_OAUTH_TOOLKIT, DOORKEEPER, OAUTH2_MOCK_SERVER, OAUTH2_SERVER, OIDC_PROVIDER,
@@ -298,7 +300,7 @@ fn without_a_sign_in_the_authorization_endpoint_is_asked() {
         "{first}"
     );
     for line in [
-        "warning challenge_not_demanded: The server begins a sign-in without a challenge.",
+        "medium (CVSS 4.0-6.9) challenge_not_demanded: The server begins a sign-in without a challenge.",
         "  evidence: a request without a challenge got the sign-in",
         "observed: States of up to 8000 characters came back unchanged.",
         "not asked: Codes and verifiers: that takes a sign-in (--login).",
@@ -528,6 +530,13 @@ fn findings_are_written_as_sarif() {
             rules.iter().any(|rule| rule["id"] == result["ruleId"]),
             "{result}"
         );
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        let folder = scratch();
+        let found = complaints(&file(&folder, "doctor.sarif", &doctor.out));
+        assert!(found.is_empty(), "{found:#?} in {}", doctor.out);
+        fs::remove_dir_all(folder).ok();
     }
     let found: Vec<_> = results
         .iter()

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 
-use super::finding::{ALL, Finding, Part, Severity};
+use super::finding::{ALL, Finding, Kind, Part, Scale, Severity};
 use super::login::Verdict;
 
 /// What was found at one upstream.
@@ -53,7 +53,7 @@ pub(super) fn text(diagnoses: &[Diagnosis]) -> String {
         for Finding { kind, evidence } in sorted(part) {
             lines.push(format!(
                 "\n{} {}: {}",
-                kind.severity.as_str(),
+                graded(kind.severity),
                 kind.code,
                 kind.title
             ));
@@ -69,6 +69,15 @@ pub(super) fn text(diagnoses: &[Diagnosis]) -> String {
     lines.join("\n")
 }
 
+/// A severity with its range of scores.
+fn graded(severity: Severity) -> String {
+    let Scale { name, cvss, .. } = severity.scale();
+    match cvss {
+        Some((low, high)) => format!("{name} (CVSS {low}-{high})"),
+        None => name.to_owned(),
+    }
+}
+
 pub(super) fn json(diagnoses: &[Diagnosis]) -> String {
     let upstreams: Vec<Value> = diagnoses.iter().map(upstream).collect();
     pretty(&json!({
@@ -80,9 +89,11 @@ pub(super) fn json(diagnoses: &[Diagnosis]) -> String {
 
 fn upstream(diagnosis: &Diagnosis) -> Value {
     let findings = sorted(&diagnosis.part).into_iter().map(|finding| {
+        let Scale { name, cvss, .. } = finding.kind.severity.scale();
         json!({
             "code": finding.kind.code,
-            "severity": finding.kind.severity.as_str(),
+            "severity": name,
+            "cvss": cvss.map(|(low, high)| json!({ "low": score(low), "high": score(high) })),
             "title": finding.kind.title,
             "evidence": finding.evidence,
             "remediation": finding.kind.remediation,
@@ -100,16 +111,14 @@ fn upstream(diagnosis: &Diagnosis) -> Value {
     })
 }
 
+/// A score as a number.
+fn score(text: &str) -> Value {
+    text.parse::<f64>().map_or(Value::Null, Value::from)
+}
+
 /// `file`: the configuration, as the place of each result.
 pub(super) fn sarif(diagnoses: &[Diagnosis], file: &str) -> String {
-    let rules = ALL.iter().map(|kind| {
-        json!({
-            "id": kind.code,
-            "shortDescription": { "text": kind.title },
-            "help": { "text": format!("{} ({})", kind.remediation, kind.clause) },
-            "defaultConfiguration": { "level": kind.severity.as_str() },
-        })
-    });
+    let rules = ALL.iter().map(|kind| rule(kind));
     let results = diagnoses.iter().flat_map(|diagnosis| {
         let findings = sorted(&diagnosis.part).into_iter();
         findings.map(|finding| result(diagnosis, finding, file))
@@ -135,21 +144,45 @@ pub(super) fn sarif(diagnoses: &[Diagnosis], file: &str) -> String {
     }))
 }
 
+/// With everything that GitHub's code scanning demands of a rule. It sorts a score into the same severities, and reads it only if
+/// the rule has the tag `security`.
+fn rule(kind: &Kind) -> Value {
+    let Scale { cvss, level, .. } = kind.severity.scale();
+    let mut rule = json!({
+        "id": kind.code,
+        "shortDescription": { "text": kind.title },
+        "fullDescription": { "text": format!("{} ({})", kind.title, kind.clause) },
+        "help": { "text": format!("{} ({})", kind.remediation, kind.clause) },
+        "defaultConfiguration": { "level": level },
+    });
+    if let (Some((_, high)), Some(rule)) = (cvss, rule.as_object_mut()) {
+        let properties = json!({ "security-severity": high, "tags": ["security"] });
+        rule.insert("properties".to_owned(), properties);
+    }
+    rule
+}
+
 fn result(diagnosis: &Diagnosis, finding: &Finding, file: &str) -> Value {
+    let identity = json!([diagnosis.upstream, finding.kind.code, finding.evidence]).to_string();
     json!({
         "ruleId": finding.kind.code,
-        "level": finding.kind.severity.as_str(),
+        "level": finding.kind.severity.scale().level,
         "message": { "text": format!("{} Evidence: {}", finding.kind.title, finding.evidence) },
         "locations": [{
-            "physicalLocation": { "artifactLocation": { "uri": uri(file) } },
+            "physicalLocation": {
+                "artifactLocation": { "uri": uri(file) },
+                "region": { "startLine": 1 },
+            },
             "logicalLocations": [{ "name": diagnosis.upstream, "kind": "resource" }],
         }],
+        "partialFingerprints": { "identity/v1": identity },
     })
 }
 
-/// A path as a URI reference (RFC 3986 section 4.1).
+/// A path as a URI reference (RFC 3986 section 4.1): absolute with a scheme (RFC 8089), as SARIF wants it.
 fn uri(path: &str) -> String {
-    let mut uri = String::new();
+    let scheme = if path.starts_with('/') { "file://" } else { "" };
+    let mut uri = scheme.to_owned();
     for byte in path.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte) {
             uri.push(char::from(byte));
@@ -192,7 +225,7 @@ mod tests {
         let expected = "\
 legacy: https://10.0.0.5: the server enforces PKCE only if the client uses it
 
-error pkce_optional: A client that does not use PKCE gets a token.
+high (CVSS 7.0-8.9) pkce_optional: A client that does not use PKCE gets a token.
   evidence: a token
 ";
         assert!(text.starts_with(expected), "{text}");
@@ -201,6 +234,16 @@ error pkce_optional: A client that does not use PKCE gets a token.
             rest.ends_with("\nobserved: Seen.\nnot asked: Skipped.\n"),
             "{rest}"
         );
+    }
+
+    #[test]
+    fn json_has_the_range_of_scores_of_each_finding() {
+        let json: Value = serde_json::from_str(&json(&[diagnosis()])).unwrap();
+        let findings = &json["upstreams"][0]["findings"];
+        assert_eq!(findings[0]["severity"], "high");
+        assert_eq!(findings[0]["cvss"], json!({ "low": 7.0, "high": 8.9 }));
+        assert_eq!(findings[1]["severity"], "note");
+        assert_eq!(findings[1]["cvss"], Value::Null);
     }
 
     #[test]
@@ -228,6 +271,15 @@ error pkce_optional: A client that does not use PKCE gets a token.
             assert_eq!(place["logicalLocations"][0]["name"], "legacy");
         }
         assert_eq!(run["results"].as_array().unwrap().len(), 2);
+        let properties = |id: &str| {
+            let mut rules = rules.iter();
+            &rules.find(|rule| rule["id"] == id).unwrap()["properties"]
+        };
+        assert_eq!(properties("pkce_optional")["security-severity"], "8.9");
+        assert_eq!(properties("pkce_optional")["tags"][0], "security");
+        assert_eq!(properties("state_limit")["security-severity"], "3.9");
+        assert_eq!(*properties("s256_not_advertised"), Value::Null);
         assert_eq!(run["invocations"][0]["executionSuccessful"], false);
+        assert_eq!(uri("/etc/my gate"), "file:///etc/my%20gate");
     }
 }
