@@ -6,19 +6,21 @@ use std::path::PathBuf;
 use std::process::Stdio;
 use std::sync::Arc;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use crate::support::agent::{Agent, Place, Transcript};
 use crate::support::fixture::free_port;
 use crate::support::gate::{command, file, scratch};
-use crate::support::http::{Request, origin};
+use crate::support::http::{Request, origin, resolve};
 use crate::support::params::{Params, s256};
+use crate::support::rig::Jar;
 #[cfg(target_arch = "x86_64")]
 use crate::support::sarif::complaints;
 use crate::support::scripted::{Act, Answerer, Received, Scripted, reply};
 use crate::support::servers::{
-    DJANGO_OAUTH_TOOLKIT, DOORKEEPER, OAUTH2_MOCK_SERVER, OAUTH2_SERVER, OIDC_PROVIDER,
-    OIDC_PROVIDER_WITH_PKCE, Server, Target,
+    BETTER_AUTH, DJANGO_ALLAUTH, DJANGO_ALLAUTH_WITH_PKCE, DJANGO_OAUTH_TOOLKIT, DOORKEEPER,
+    OAUTH2_MOCK_SERVER, OAUTH2_SERVER, OIDC_PROVIDER, OIDC_PROVIDER_WITH_PKCE, Server, Target,
+    WORKERS_OAUTH_PROVIDER,
 };
 
 /// What `doctor` printed.
@@ -86,6 +88,18 @@ impl Drop for Folder {
 
 /// Runs `doctor`. If it prints a URL, a user signs in there, and again wherever the browser is sent.
 fn doctor(target: &'static Target, endpoints: &str, more: &[&str]) -> Doctor {
+    doctor_by(target, endpoints, more, |server| {
+        visits(&server.redirect_uri)
+    })
+}
+
+/// The same with a user who signs in at the server in this way.
+fn doctor_by(
+    target: &'static Target,
+    endpoints: &str,
+    more: &[&str],
+    user: fn(&Server) -> Visit,
+) -> Doctor {
     let (server, _turn) = target.profile.borrow();
     let folder = configured(target, server, endpoints);
     let uri = &server.redirect_uri;
@@ -94,7 +108,7 @@ fn doctor(target: &'static Target, endpoints: &str, more: &[&str]) -> Doctor {
         .map(|it| it.replace("REDIRECT_URI", uri))
         .collect();
     let more: Vec<&str> = more.iter().map(String::as_str).collect();
-    let doctor = run(&folder, &more, |url| sign_in(uri, url));
+    let doctor = run(&folder, &more, |url| sign_in(uri, url, user(server)));
     for code in &server.ledger().codes {
         let printed = doctor.out.contains(code) || doctor.told.contains(code);
         assert!(!printed, "a code is printed");
@@ -127,24 +141,83 @@ fn run(folder: &Folder, more: &[&str], sign_in: impl Fn(&str)) -> Doctor {
     Doctor { code, out, told }
 }
 
+/// Signs in at a URL. Returns the URL at the client, or `None` if the server shows an error page.
+type Visit = Box<dyn FnMut(&str) -> Option<String>>;
+
 /// Signs in, and follows the browser to the next sign-in until there is none.
-fn sign_in(redirect_uri: &str, first: &str) {
-    let mut user = Agent::new(redirect_uri, Transcript::default());
+fn sign_in(redirect_uri: &str, first: &str, mut visit: Visit) {
     let (_, query) = first.split_once('?').expect("a query");
     let params = Params::from_query(query);
     let state = params.get("state").expect("a state");
     let mut url = first.to_owned();
     loop {
-        let answer = match user.sign_in(&url) {
-            Place::Client(response) => format!("{redirect_uri}?{}", response.params.encoded()),
-            // An error page of the server, which the user reports.
-            Place::Page(_) => format!("{}/refused/{state}", origin(redirect_uri)),
-        };
+        // The user reports an error page.
+        let refused = || format!("{}/refused/{state}", origin(redirect_uri));
+        let answer = visit(&url).unwrap_or_else(refused);
         match Request::get(&answer).send().header("location") {
             Some(next) => url = next.to_owned(),
             None => return,
         }
     }
+}
+
+/// A user who fills in the forms of the server's pages.
+fn visits(redirect_uri: &str) -> Visit {
+    let redirect_uri = redirect_uri.to_owned();
+    let mut user = Agent::new(&redirect_uri, Transcript::default());
+    Box::new(move |url| match user.sign_in(url) {
+        Place::Client(response) => Some(format!("{redirect_uri}?{}", response.params.encoded())),
+        Place::Page(_) => None,
+    })
+}
+
+/// A user of better-auth, whose pages are an application: they post JSON, and follow the URL in the answer. It takes cookies only
+/// from pages at its public URL.
+fn visits_an_application(server: &Server) -> Visit {
+    let (redirect_uri, public) = (server.redirect_uri.clone(), server.public_url());
+    let mut jar = Jar::default();
+    Box::new(move |url| {
+        let mut at = url.to_owned();
+        while !at.starts_with(&redirect_uri) {
+            let (page, query) = at.split_once('?').expect("a query");
+            let mut body = json!({ "oauth_query": query });
+            let path = if page.ends_with("/sign-in") {
+                body["email"] = json!("alice@example.com");
+                body["password"] = json!("password");
+                Some("/api/auth/sign-in/email")
+            } else if page.ends_with("/consent") {
+                body["accept"] = json!(true);
+                Some("/api/auth/oauth2/consent")
+            } else {
+                None
+            };
+            let target = resolve(&at, path.unwrap_or(&at));
+            let request = Request {
+                method: if path.is_some() { "POST" } else { "GET" },
+                body: if path.is_some() {
+                    body.to_string()
+                } else {
+                    String::new()
+                },
+                ..Request::get(&target)
+            };
+            let response = request
+                .header("Content-Type", "application/json")
+                .header("Origin", public.clone())
+                .header("Cookie", jar.cookies())
+                .send();
+            jar.keep(&response);
+            let next = match path {
+                Some(_) => {
+                    let answer: Value = serde_json::from_slice(&response.body).expect("JSON");
+                    answer["url"].as_str().expect("a URL").to_owned()
+                }
+                None => response.header("location")?.to_owned(),
+            };
+            at = resolve(&target, &next);
+        }
+        Some(at)
+    })
 }
 
 /// The client `pub`, whose sign-ins a person begins.
@@ -162,7 +235,23 @@ const LOGIN: [&str; 9] = [
 
 #[track_caller]
 fn finds(target: &'static Target, verdict: &str, codes: &[&str]) {
-    let doctor = doctor(target, "", &LOGIN);
+    is_found(&doctor(target, "", &LOGIN), verdict, codes);
+}
+
+/// The same for the client `conf`, which has a secret.
+#[track_caller]
+fn finds_with_secret(target: &'static Target, verdict: &str, codes: &[&str]) {
+    let folder = scratch();
+    let secret = file(&folder, "secret", "sekrit\n");
+    let login = LOGIN.map(|it| if it == "pub" { "conf" } else { it });
+    let secret = ["--client-secret-file", secret.to_str().expect("UTF-8")];
+    let more = [&login[..], &secret].concat();
+    is_found(&doctor(target, "", &more), verdict, codes);
+    fs::remove_dir_all(folder).ok();
+}
+
+#[track_caller]
+fn is_found(doctor: &Doctor, verdict: &str, codes: &[&str]) {
     let (found, of_codes) = doctor.found();
     assert_eq!(found, verdict, "{}", doctor.out);
     assert_eq!(of_codes, codes, "{}", doctor.out);
@@ -237,6 +326,60 @@ fn doorkeeper_without_the_migration_ignores_pkce() {
         "wrong_verifier_accepted",
     ];
     finds(&DOORKEEPER, "ignored", &codes);
+}
+
+/// With its own rule for public clients.
+#[test]
+fn django_allauth_requires_pkce_of_public_clients() {
+    let codes = ["duplicate_parameter_accepted", "token_path_variants"];
+    finds(&DJANGO_ALLAUTH_WITH_PKCE, "required", &codes);
+}
+
+/// It promises S256, and enforces the challenge of a client that sends one.
+#[test]
+fn django_allauth_takes_downgrades_of_clients_with_a_secret() {
+    let codes = [
+        "downgrade_accepted",
+        "duplicate_parameter_accepted",
+        "pkce_optional",
+        "token_path_variants",
+    ];
+    finds_with_secret(&DJANGO_ALLAUTH_WITH_PKCE, "optional", &codes);
+}
+
+/// The rule for public clients was taken out.
+#[test]
+fn django_allauth_that_requires_no_pkce_takes_downgrades() {
+    let codes = [
+        "downgrade_accepted",
+        "duplicate_parameter_accepted",
+        "pkce_optional",
+        "token_path_variants",
+    ];
+    finds(&DJANGO_ALLAUTH, "optional", &codes);
+}
+
+#[test]
+fn better_auth_requires_pkce_of_public_clients() {
+    let doctor = doctor_by(&BETTER_AUTH, "", &LOGIN, visits_an_application);
+    is_found(&doctor, "required", &["malformed_challenge_accepted"]);
+}
+
+#[test]
+fn workers_oauth_provider_requires_pkce_of_public_clients() {
+    let codes = ["malformed_challenge_accepted"];
+    finds(&WORKERS_OAUTH_PROVIDER, "required", &codes);
+}
+
+/// It refuses a verifier without a challenge, which is the downgrade.
+#[test]
+fn workers_oauth_provider_requires_none_of_clients_with_a_secret() {
+    let codes = [
+        "challenge_not_demanded",
+        "malformed_challenge_accepted",
+        "pkce_optional",
+    ];
+    finds_with_secret(&WORKERS_OAUTH_PROVIDER, "optional", &codes);
 }
 
 /// Nothing above a note: the exit code is 0.
@@ -633,7 +776,7 @@ fn a_sign_in_that_ends_on_an_error_page_counts_as_refused() {
     });
     let uri = format!("http://127.0.0.1:{}/cb", free_port());
     let login = LOGIN.map(|it| if it == "REDIRECT_URI" { &uri } else { it });
-    let doctor = run(&folder, &login, |url| sign_in(&uri, url));
+    let doctor = run(&folder, &login, |url| sign_in(&uri, url, visits(&uri)));
     let (verdict, codes) = doctor.found();
     assert_eq!(verdict, "required", "{}", doctor.out);
     assert!(

@@ -184,13 +184,18 @@ impl Server<'_> {
         }
     }
 
-    /// The token request for a code, without a verifier and without authentication.
+    /// The secret that goes in HTTP Basic.
+    fn basic(&self) -> Option<&Zeroizing<String>> {
+        self.client.secret.as_ref().filter(|_| !self.secret_in_form)
+    }
+
+    /// The token request for a code, without a verifier and without authentication. Some servers take `client_id` beside HTTP Basic
+    /// for a second authentication, and a client that authenticates need not send it (RFC 6749 section 4.1.3).
     pub(super) fn redemption(&self, code: &str) -> Pairs {
-        let mut pairs = vec![
-            pair("grant_type", "authorization_code"),
-            pair("code", code),
-            pair("client_id", &self.client.id),
-        ];
+        let mut pairs = vec![pair("grant_type", "authorization_code"), pair("code", code)];
+        if self.basic().is_none() {
+            pairs.push(pair("client_id", &self.client.id));
+        }
         let uri = self.client.redirect_uri.iter();
         pairs.extend(uri.map(|uri| pair("redirect_uri", uri)));
         pairs
@@ -208,8 +213,7 @@ impl Server<'_> {
 
     /// Sends a request to the token endpoint, with HTTP Basic if the client authenticates so.
     pub(super) fn token(&self, mut ask: Ask<'_>) -> Result<Grant, Failed> {
-        let secret = self.client.secret.as_ref().filter(|_| !self.secret_in_form);
-        let basic = secret.map(|secret| {
+        let basic = self.basic().map(|secret| {
             let [id, secret] = [&self.client.id, &**secret].map(|text| form_encoded(text));
             Zeroizing::new(format!(
                 "Basic {}",
