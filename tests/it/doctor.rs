@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::agent::{Agent, Place, Transcript};
 use crate::support::fixture::free_port;
-use crate::support::gate::{command, file, scratch};
+use crate::support::gate::{Gate, command, file, scratch};
 use crate::support::http::{Request, origin, resolve};
 use crate::support::params::{Params, s256};
 use crate::support::rig::Jar;
@@ -58,9 +58,13 @@ impl Doctor {
 fn configured(target: &Target, server: &Server, endpoints: &str) -> Folder {
     let profile = target.profile;
     Folder::with(&format!(
-        "[[upstream]]\nname = \"bare\"\nurl = \"{}\"\n[upstream.endpoints]\nauthorization = {:?}\ntoken = {:?}\n\
-         metadata = [{:?}]\n{endpoints}\n",
-        server.url, profile.authorization, profile.token, profile.metadata,
+        "[[upstream]]\nname = \"bare\"\nurl = \"{}\"\npublic_url = \"{}\"\n[upstream.endpoints]\nauthorization = {:?}\n\
+         token = {:?}\nmetadata = [{:?}]\n{endpoints}\n",
+        server.url,
+        server.public_url(),
+        profile.authorization,
+        profile.token,
+        profile.metadata,
     ))
 }
 
@@ -430,6 +434,264 @@ fn a_client_with_a_secret_is_asked_about_as_well() {
     );
     assert_eq!(report["upstreams"][0]["pkce"], "unknown");
     fs::remove_dir_all(folder).ok();
+}
+
+/// What `doctor` finds at a server, and behind a gate in this mode.
+struct Both {
+    doctor: Doctor,
+    upstream: Value,
+}
+
+impl Both {
+    fn new(target: &'static Target, mode: &str, more: &[&str]) -> Self {
+        let (server, _turn) = target.profile.borrow();
+        let folder = configured(target, server, "");
+        let config = fs::read_to_string(folder.config()).expect("UTF-8");
+        let config = format!(
+            "[server]\nlisten = [\"{}\"]\n[admin]\nlisten = \"127.0.0.1:{}\"\n{config}\n[upstream.pkce]\nmode = \"{mode}\"\n",
+            server.gate,
+            free_port()
+        );
+        let mut gate = Gate::start(&config);
+        file(&folder.0, "config.toml", &config);
+        let uri = &server.redirect_uri;
+        let more = more.iter().map(|it| it.replace("REDIRECT_URI", uri));
+        let more: Vec<String> = ["--through-gate".to_owned()]
+            .into_iter()
+            .chain(more)
+            .collect();
+        let more: Vec<&str> = more.iter().map(String::as_str).collect();
+        let doctor = run(&folder, &more, |url| sign_in(uri, url, visits(uri)));
+        gate.stop();
+        let upstream = doctor.json()["upstreams"][0].clone();
+        assert_eq!(upstream["gate"]["failure"], Value::Null, "{}", doctor.told);
+        Self { doctor, upstream }
+    }
+
+    /// The findings at the server that have this standing behind the gate.
+    fn standing(&self, standing: &str) -> Vec<&str> {
+        let findings = self.upstream["findings"].as_array().expect("a list");
+        let found = findings
+            .iter()
+            .filter(|it| it["behind_the_gate"] == standing);
+        let mut codes: Vec<&str> = found
+            .map(|it| it["code"].as_str().expect("a code"))
+            .collect();
+        codes.sort_unstable();
+        codes
+    }
+
+    /// The findings behind the gate.
+    fn behind(&self) -> Vec<&str> {
+        let findings = self.upstream["gate"]["findings"]
+            .as_array()
+            .expect("a list");
+        let mut codes: Vec<&str> = findings
+            .iter()
+            .map(|it| it["code"].as_str().expect("a code"))
+            .collect();
+        codes.sort_unstable();
+        codes
+    }
+
+    fn verdicts(&self) -> (&Value, &Value) {
+        (&self.upstream["pkce"], &self.upstream["gate"]["pkce"])
+    }
+
+    fn observed(&self) -> String {
+        self.upstream["gate"]["observed"].to_string()
+    }
+}
+
+#[test]
+fn an_enforcing_gate_closes_what_the_server_does_not_check() {
+    let both = Both::new(&OAUTH2_SERVER, "enforce", &LOGIN);
+    assert_eq!(both.verdicts(), (&json!("ignored"), &json!("required")));
+    let closed = [
+        "downgrade_accepted",
+        "duplicate_parameter_accepted",
+        "missing_verifier_accepted",
+        "pkce_optional",
+        "wrong_verifier_accepted",
+    ];
+    assert_eq!(both.standing("closed"), closed, "{}", both.doctor.out);
+    assert_eq!(both.standing("not_asked"), ["token_path_variants"]);
+    assert_eq!(both.behind(), Vec::<&str>::new(), "{}", both.doctor.out);
+    assert_eq!(both.doctor.code, Some(0), "{}", both.doctor.told);
+}
+
+/// The same questions, and the same answers.
+#[test]
+fn a_gate_in_report_mode_closes_nothing_and_is_told_so() {
+    let both = Both::new(&OAUTH2_SERVER, "report", &LOGIN);
+    assert_eq!(both.verdicts(), (&json!("ignored"), &json!("ignored")));
+    assert_eq!(both.standing("closed"), Vec::<&str>::new());
+    let remains = [
+        "downgrade_accepted",
+        "duplicate_parameter_accepted",
+        "missing_verifier_accepted",
+        "pkce_optional",
+        "wrong_verifier_accepted",
+    ];
+    assert_eq!(both.standing("remains"), remains, "{}", both.doctor.out);
+    assert_eq!(both.behind(), remains, "{}", both.doctor.out);
+    assert_eq!(both.doctor.code, Some(1), "{}", both.doctor.told);
+    let observed = both.observed();
+    assert!(
+        observed.contains("closes none of the findings"),
+        "{observed}"
+    );
+}
+
+#[test]
+fn a_promise_that_the_server_breaks_is_kept_behind_the_gate() {
+    let both = Both::new(&OAUTH2_MOCK_SERVER, "enforce", &LOGIN);
+    assert_eq!(both.verdicts(), (&json!("ignored"), &json!("required")));
+    for code in [
+        "advertised_not_enforced",
+        "challenge_not_demanded",
+        "malformed_challenge_accepted",
+        "plain_advertised",
+        "unknown_code_accepted",
+    ] {
+        assert!(
+            both.standing("closed").contains(&code),
+            "{code}: {}",
+            both.doctor.out
+        );
+    }
+    assert_eq!(both.behind(), Vec::<&str>::new(), "{}", both.doctor.out);
+    assert_eq!(both.doctor.code, Some(0), "{}", both.doctor.told);
+}
+
+/// The server is asked behind the gate's own redirect, too.
+#[test]
+fn without_a_sign_in_the_gate_is_asked_what_the_server_is_asked() {
+    let client = [
+        "--format",
+        "json",
+        "--client-id",
+        "pub",
+        "--redirect-uri",
+        "REDIRECT_URI",
+    ];
+    let both = Both::new(&OIDC_PROVIDER, "enforce", &client);
+    let closed = ["challenge_not_demanded", "s256_not_advertised"];
+    assert_eq!(both.standing("closed"), closed, "{}", both.doctor.out);
+    // The gate leaves an endpoint that it does not know out of the metadata, which does not close that endpoint.
+    let remains = ["endpoint_not_configured"];
+    assert_eq!(both.standing("remains"), remains, "{}", both.doctor.out);
+    assert_eq!(both.behind(), Vec::<&str>::new(), "{}", both.doctor.out);
+    assert_eq!(both.doctor.code, Some(1), "{}", both.doctor.told);
+    assert_eq!(both.verdicts(), (&json!("unknown"), &json!("unknown")));
+}
+
+/// The configuration that `doctor` reads names a port at which nothing listens, as if a firewall were there.
+#[test]
+fn an_upstream_that_only_the_gate_reaches_is_asked_behind_it() {
+    let (server, _folder) = server(|received| match received.path() {
+        "/token" => reply("400 Bad Request", &[], br#"{"error":"invalid_request"}"#),
+        _ => reply("404 Not Found", &[], b""),
+    });
+    let text = |upstream: &str, gate: u16, admin: u16| {
+        format!(
+            "[server]\nlisten = [\"127.0.0.1:{gate}\"]\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n[[upstream]]\nurl = \"{upstream}\"\n\
+             [upstream.endpoints]\nauthorization = [\"/authorize\"]\ntoken = [\"/token\"]\n"
+        )
+    };
+    let (port, admin) = (free_port(), free_port());
+    let gate = Gate::start(&text(&server.url(), port, admin));
+    let closed = format!("http://127.0.0.1:{}", free_port());
+    let folder = Folder::with(&text(&closed, port, admin));
+    let through = ["--format", "json", "--through-gate"];
+    let doctor = run(&folder, &through, |_| {});
+    assert_eq!(doctor.code, Some(0), "{}\n{}", doctor.out, doctor.told);
+    let upstream = &doctor.json()["upstreams"][0];
+    let observed = upstream["observed"].to_string();
+    assert!(
+        observed.contains("does not answer this machine (cannot connect: "),
+        "{observed}"
+    );
+    assert!(
+        upstream["gate"]["observed"]
+            .to_string()
+            .contains("A token request with a random code gets")
+    );
+    // Alone it is a failure, and so is a gate that does not reach the server.
+    assert_eq!(run(&folder, &through[..2], |_| {}).code, Some(2));
+    server.refuse();
+    let doctor = run(&folder, &through, |_| {});
+    assert_eq!(doctor.code, Some(2), "{}", doctor.out);
+    assert!(
+        doctor.told.contains("it answers status 502"),
+        "{}",
+        doctor.told
+    );
+    drop(gate);
+    let doctor = run(&folder, &through, |_| {});
+    assert_eq!(doctor.code, Some(2), "{}", doctor.out);
+}
+
+#[test]
+fn a_gate_needs_an_address_of_its_own() {
+    let (server, _) = server(|_| reply("404 Not Found", &[], b""));
+    let url = server.url();
+    let folder = Folder::with(&format!(
+        "[[upstream]]\nurl = \"{url}\"\npublic_url = \"{url}\"\n[upstream.endpoints]\nauthorization = [\"/authorize\"]\n\
+         token = [\"/token\"]\n",
+    ));
+    let doctor = run(&folder, &["--through-gate"], |_| {});
+    assert_eq!(doctor.code, Some(64), "{}", doctor.told);
+    assert!(
+        doctor.told.contains("is the url of the upstream itself"),
+        "{}",
+        doctor.told
+    );
+    assert!(server.ledger().is_empty());
+    let doctor = run(&folder, &["--gate-ca", "ca.pem"], |_| {});
+    assert_eq!(doctor.code, Some(64), "{}", doctor.told);
+}
+
+#[test]
+fn metadata_that_names_another_origin_is_told_and_not_followed() {
+    let elsewhere = Scripted::start();
+    let other = elsewhere.url();
+    let (server, folder) = server(move |received| match received.path() {
+        "/metadata" => reply(
+            "200 OK",
+            &[],
+            json!({
+                "issuer": other,
+                "authorization_endpoint": format!("{other}/authorize"),
+                "token_endpoint": format!("{other}/token"),
+                "code_challenge_methods_supported": ["S256"],
+            })
+            .to_string()
+            .as_bytes(),
+        ),
+        _ => reply("404 Not Found", &[], b""),
+    });
+    let config = fs::read_to_string(folder.config()).expect("UTF-8");
+    file(
+        &folder.0,
+        "config.toml",
+        &format!("{config}metadata = [\"/metadata\"]\n"),
+    );
+    let doctor = run(&folder, &["--format", "json"], |_| {});
+    assert_eq!(
+        doctor.found().1,
+        ["other_origin_advertised"],
+        "{}",
+        doctor.out
+    );
+    assert_eq!(doctor.code, Some(0), "a note: {}", doctor.told);
+    assert!(
+        doctor.out.contains("which only this machine reaches"),
+        "{}",
+        doctor.out
+    );
+    assert!(!server.ledger().is_empty());
+    assert!(elsewhere.ledger().is_empty());
 }
 
 #[test]

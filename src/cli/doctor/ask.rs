@@ -38,6 +38,8 @@ pub(super) struct Server<'s> {
     pub(super) client: &'s Client,
     /// Whether the secret goes in the form, because the metadata does not offer HTTP Basic.
     pub(super) secret_in_form: bool,
+    /// Whether a gate is asked, with the server behind it.
+    pub(super) through_gate: bool,
 }
 
 /// The answer to an authorization request, without a session.
@@ -145,11 +147,12 @@ impl Server<'_> {
     /// Sends an authorization request without a session.
     pub(super) fn authorize(&self, request: &Pairs) -> Result<Reply, Failed> {
         let target = format!("{}?{}", self.authorization, encoded(request));
-        let mut ask = Ask::get(&target);
-        ask.headers = vec![(header::ACCEPT, "text/html, */*;q=0.1")];
-        let answer = self.fetch.send(&ask)?;
-        let asked = Url::parse(&format!("{}{target}", self.fetch.origin()));
-        let location = asked.ok().and_then(|asked| answer.location(&asked));
+        let (answer, location) = self.open(&target, "")?;
+        let own = location.as_ref().filter(|it| self.is_continuation(it));
+        let (answer, location) = match own {
+            Some(own) => self.open(&relative(own), &cookies(&answer))?,
+            None => (answer, location),
+        };
         Ok(match location {
             Some(location) => self.redirected(&location),
             None => match answer.status.as_u16() {
@@ -157,6 +160,26 @@ impl Server<'_> {
                 status => Reply::Status(status),
             },
         })
+    }
+
+    /// Opens a page as a browser does. Returns the answer, and where it redirects to.
+    fn open(&self, target: &str, cookies: &str) -> Result<(Answer, Option<Url>), Failed> {
+        let mut ask = Ask::get(target);
+        ask.headers = vec![(header::ACCEPT, "text/html, */*;q=0.1")];
+        if !cookies.is_empty() {
+            ask.headers.push((header::COOKIE, cookies));
+        }
+        let answer = self.fetch.send(&ask)?;
+        let asked = Url::parse(&format!("{}{target}", self.fetch.origin()));
+        let location = asked.ok().and_then(|asked| answer.location(&asked));
+        Ok((answer, location))
+    }
+
+    /// Whether the gate redirects to itself: the server is asked only after that.
+    fn is_continuation(&self, location: &Url) -> bool {
+        self.through_gate
+            && location.origin().ascii_serialization() == self.fetch.origin()
+            && location.path() == self.authorization
     }
 
     /// A redirect to the client carries a code or an error; any other one leads to the sign-in.
@@ -240,6 +263,20 @@ fn is_of_authentication(status: u16) -> bool {
     status == 401 || status == 403
 }
 
+/// Path and query.
+fn relative(url: &Url) -> String {
+    let query = url.query().map(|query| format!("?{query}"));
+    format!("{}{}", url.path(), query.unwrap_or_default())
+}
+
+/// The cookies that an answer sets, for the next request.
+fn cookies(answer: &Answer) -> String {
+    let set = answer.headers.get_all(header::SET_COOKIE).into_iter();
+    let texts = set.filter_map(|value| value.to_str().ok());
+    let pairs = texts.filter_map(|text| text.split(';').next());
+    pairs.collect::<Vec<_>>().join("; ")
+}
+
 fn grant(answer: &Answer) -> Grant {
     let status = answer.status.as_u16();
     let document = json::parse(&answer.body);
@@ -321,6 +358,7 @@ pub(super) fn random() -> Result<String, Failed> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
     use std::time::Duration;
 
     use super::*;
@@ -342,6 +380,7 @@ mod tests {
             token: "/token",
             client: &client,
             secret_in_form: false,
+            through_gate: false,
         })
     }
 
@@ -360,6 +399,46 @@ mod tests {
             );
         });
         assert_eq!(form_encoded("a:=b c"), "a%3A%3Db+c");
+    }
+
+    #[test]
+    fn a_client_that_authenticates_by_basic_is_not_named_in_the_form() {
+        with_server(|server| {
+            let mut client = server.client.clone();
+            client.secret = Some(Zeroizing::new("s".to_owned()));
+            let names_client = |secret_in_form| {
+                let server = Server {
+                    client: &client,
+                    secret_in_form,
+                    ..*server
+                };
+                let request = server.redemption("c");
+                request.iter().any(|(name, _)| name == "client_id")
+            };
+            assert!(!names_client(false));
+            assert!(names_client(true));
+        });
+    }
+
+    #[test]
+    fn only_a_gate_continues_at_its_own_authorization_endpoint() {
+        with_server(|server| {
+            let gate = Server {
+                through_gate: true,
+                ..*server
+            };
+            for (location, is_own) in [
+                ("https://login.example/authorize?state=h", true),
+                ("https://login.example/login", false),
+                ("https://other.example/authorize?state=h", false),
+            ] {
+                let location = Url::parse(location).unwrap();
+                assert_eq!(gate.is_continuation(&location), is_own, "{location}");
+                assert!(!server.is_continuation(&location));
+            }
+            let own = Url::parse("https://login.example/authorize?state=h").unwrap();
+            assert_eq!(relative(&own), "/authorize?state=h");
+        });
     }
 
     #[test]
@@ -420,6 +499,7 @@ mod tests {
             ),
         ] {
             let answer = Answer {
+                peer: IpAddr::from([127, 0, 0, 1]),
                 status: StatusCode::from_u16(status).unwrap(),
                 headers: HeaderMap::new(),
                 body: body.into(),

@@ -38,6 +38,7 @@ pub(super) fn examine(server: &Server<'_>) -> Result<Part, Failed> {
     let good = with_challenge(request.clone(), &verifier);
     let (accepted, bare) = (server.authorize(&good)?, server.authorize(&request)?);
     if accepted.goes_on() {
+        part.clear(&CHALLENGE_REFUSED);
         variants(server, &request, &good, &bare, &mut part)?;
     } else if bare.goes_on() {
         let told = accepted.told();
@@ -54,7 +55,10 @@ pub(super) fn examine(server: &Server<'_>) -> Result<Part, Failed> {
             accepted.told()
         ));
     }
-    states(server, &unknown_type, &control, &mut part)?;
+    if !server.through_gate {
+        // The server gets the gate's own states there.
+        states(server, &unknown_type, &control, &mut part)?;
+    }
     Ok(part)
 }
 
@@ -70,6 +74,7 @@ fn variants(
         let told = format!("a request without a challenge got {}", bare.told());
         part.find(&CHALLENGE_NOT_DEMANDED, told);
     } else {
+        part.clear(&CHALLENGE_NOT_DEMANDED);
         let told = bare.told();
         part.see(format!(
             "A request of this client without a challenge is refused ({told})."
@@ -77,10 +82,9 @@ fn variants(
     }
     let unknown = with(good.clone(), "pkce_gate_doctor", "1");
     let reply = server.authorize(&unknown)?;
-    if !reply.goes_on() {
-        let told = format!("the parameter pkce_gate_doctor=1 got {}", reply.told());
-        part.find(&UNKNOWN_PARAMETER_REFUSED, told);
-    }
+    let refused = || format!("the parameter pkce_gate_doctor=1 got {}", reply.told());
+    let evidence = (!reply.goes_on()).then(refused);
+    part.settle(&UNKNOWN_PARAMETER_REFUSED, evidence);
     let plain = with(request.clone(), "code_challenge", &random()?);
     let cases: [(&'static Kind, Pairs, &str); 3] = [
         (
@@ -101,9 +105,8 @@ fn variants(
     ];
     for (kind, request, what) in cases {
         let reply = server.authorize(&request)?;
-        if reply.goes_on() {
-            part.find(kind, format!("{what} got {}", reply.told()));
-        }
+        let accepted = || format!("{what} got {}", reply.told());
+        part.settle(kind, reply.goes_on().then(accepted));
     }
     Ok(())
 }

@@ -64,6 +64,8 @@ pub(super) struct Finding {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Part {
     pub(super) findings: Vec<Finding>,
+    /// What was asked and is in order.
+    pub(super) cleared: Vec<&'static Kind>,
     /// What was seen and is not a finding.
     pub(super) observed: Vec<String>,
     /// What could not be asked, and why.
@@ -76,6 +78,22 @@ impl Part {
         self.findings.push(Finding { kind, evidence });
     }
 
+    pub(super) fn clear(&mut self, kind: &'static Kind) {
+        self.cleared.push(kind);
+    }
+
+    /// Records a finding if there is evidence for it, else that this is in order.
+    pub(super) fn settle(&mut self, kind: &'static Kind, evidence: Option<String>) {
+        match evidence {
+            Some(evidence) => self.find(kind, evidence),
+            None => self.clear(kind),
+        }
+    }
+
+    pub(super) fn has(&self, kind: &Kind) -> bool {
+        self.findings.iter().any(|finding| finding.kind == kind)
+    }
+
     pub(super) fn see(&mut self, observed: impl Into<String>) {
         self.observed.push(observed.into());
     }
@@ -86,6 +104,7 @@ impl Part {
 
     pub(super) fn add(&mut self, other: Self) {
         self.findings.extend(other.findings);
+        self.cleared.extend(other.cleared);
         self.observed.extend(other.observed);
         self.skipped.extend(other.skipped);
     }
@@ -206,10 +225,14 @@ kinds! {
         "The token endpoint answers at other spellings of its path."
         "RFC 6749 section 3.2"
         "Nothing: the gate guards these spellings as well. A rule in another proxy might not."
-    REACHABLE_AROUND_THE_GATE: "reachable_around_the_gate" Note
+    OTHER_ORIGIN_ADVERTISED: "other_origin_advertised" Note
+        "The metadata names an origin that is neither url nor public_url: clients could go around the gate there."
+        "RFC 8414 section 2"
+        "Correct the metadata of the server, or public_url. If the server answers at that origin, close it. It was not asked there."
+    REACHABLE_AROUND_THE_GATE: "reachable_around_the_gate" Medium
         "The server was reached over a network, without the gate."
         "RFC 9700 section 2.1.1"
-        "Let only the gate connect to the server (a firewall, or one machine), and ask again from a machine that is not the gate's."
+        "Let only the gate connect to the server (a firewall, a network policy, or a loopback address), and ask again from a machine that is not the gate's."
 }
 
 #[cfg(test)]

@@ -16,8 +16,10 @@ pub(super) fn examine(server: &Server<'_>) -> Result<Part, Failed> {
     // Without a secret in the form: it would have to be in the queries, too.
     let usual = server.token(Ask::form(server.token, encoded(&request)))?;
     let empty = server.token(Ask::form(server.token, String::new()))?;
-    if usual == Grant::Token {
-        part.find(&UNKNOWN_CODE_ACCEPTED, "a random code got a token");
+    if usual.judges_code() {
+        let is_granted = usual == Grant::Token;
+        let evidence = is_granted.then(|| "a random code got a token".to_owned());
+        part.settle(&UNKNOWN_CODE_ACCEPTED, evidence);
     }
     if let Some(why) = unasked(server, &usual, &empty) {
         skip_all(server, &why, &mut part);
@@ -50,12 +52,19 @@ pub(super) fn examine(server: &Server<'_>) -> Result<Part, Failed> {
                 let told = format!("{what} got {told}, as the correct form did");
                 part.find(kind, told);
             }
-            Ok(_) => {}
+            Ok(grant) if grant.refuses_client() => {
+                let told = grant.told();
+                part.skip(format!("{what}: the server refuses the client ({told})."));
+            }
+            Ok(_) => part.clear(kind),
             Err(failed) if failed.is_of_server() => return Err(failed),
             Err(failed) => part.skip(format!("{what}: {failed}.")),
         }
     }
-    paths(server, &request, &usual, &mut part)?;
+    if !server.through_gate {
+        // A gate guards them, so that an answer does not tell whose it is.
+        paths(server, &request, &usual, &mut part)?;
+    }
     Ok(part)
 }
 
