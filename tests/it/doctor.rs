@@ -443,26 +443,8 @@ struct Both {
 }
 
 impl Both {
-    fn new(target: &'static Target, mode: &str, more: &[&str]) -> Self {
-        let (server, _turn) = target.profile.borrow();
-        let folder = configured(target, server, "");
-        let config = fs::read_to_string(folder.config()).expect("UTF-8");
-        let config = format!(
-            "[server]\nlisten = [\"{}\"]\n[admin]\nlisten = \"127.0.0.1:{}\"\n{config}\n[upstream.pkce]\nmode = \"{mode}\"\n",
-            server.gate,
-            free_port()
-        );
-        let mut gate = Gate::start(&config);
-        file(&folder.0, "config.toml", &config);
-        let uri = &server.redirect_uri;
-        let more = more.iter().map(|it| it.replace("REDIRECT_URI", uri));
-        let more: Vec<String> = ["--through-gate".to_owned()]
-            .into_iter()
-            .chain(more)
-            .collect();
-        let more: Vec<&str> = more.iter().map(String::as_str).collect();
-        let doctor = run(&folder, &more, |url| sign_in(uri, url, visits(uri)));
-        gate.stop();
+    fn new(target: &'static Target, mode: &str, arguments: &[&str]) -> Self {
+        let doctor = through_gate(target, mode, arguments);
         let upstream = doctor.json()["upstreams"][0].clone();
         assert_eq!(upstream["gate"]["failure"], Value::Null, "{}", doctor.told);
         Self { doctor, upstream }
@@ -503,6 +485,30 @@ impl Both {
     }
 }
 
+/// Runs `doctor` for a server with a gate in this mode.
+fn through_gate(target: &'static Target, mode: &str, arguments: &[&str]) -> Doctor {
+    let (server, _turn) = target.profile.borrow();
+    let folder = configured(target, server, "");
+    let config = fs::read_to_string(folder.config()).expect("UTF-8");
+    let config = format!(
+        "[server]\nlisten = [\"{}\"]\n[admin]\nlisten = \"127.0.0.1:{}\"\n{config}\n[upstream.pkce]\nmode = \"{mode}\"\n",
+        server.gate,
+        free_port()
+    );
+    let mut gate = Gate::start(&config);
+    file(&folder.0, "config.toml", &config);
+    let uri = &server.redirect_uri;
+    let arguments = arguments.iter().map(|it| it.replace("REDIRECT_URI", uri));
+    let arguments: Vec<String> = ["--through-gate".to_owned()]
+        .into_iter()
+        .chain(arguments)
+        .collect();
+    let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+    let doctor = run(&folder, &arguments, |url| sign_in(uri, url, visits(uri)));
+    gate.stop();
+    doctor
+}
+
 #[test]
 fn an_enforcing_gate_closes_what_the_server_does_not_check() {
     let both = Both::new(&OAUTH2_SERVER, "enforce", &LOGIN);
@@ -518,6 +524,70 @@ fn an_enforcing_gate_closes_what_the_server_does_not_check() {
     assert_eq!(both.standing("not_asked"), ["token_path_variants"]);
     assert_eq!(both.behind(), Vec::<&str>::new(), "{}", both.doctor.out);
     assert_eq!(both.doctor.code, Some(0), "{}", both.doctor.told);
+}
+
+/// A server that refuses every parameter of PKCE.
+#[test]
+fn a_gate_that_strips_the_challenge_closes_the_refusal_of_challenges() {
+    let (server, _folder) = server(|received| {
+        let params = Params::from_query(received.query());
+        let knows = ["response_type", "client_id", "redirect_uri", "state"];
+        let is_known = params.iter().all(|(name, _)| knows.contains(&name));
+        let is_usual = params.get("response_type") == Some("code");
+        if received.path() == "/authorize" && is_known && is_usual {
+            reply("302 Found", &[("Location", "/login")], b"")
+        } else {
+            reply("400 Bad Request", &[], b"")
+        }
+    });
+    let ask = |mode: &str, to_upstream: &str| {
+        let (port, admin) = (free_port(), free_port());
+        let config = format!(
+            "[server]\nlisten = [\"127.0.0.1:{port}\"]\n[admin]\nlisten = \"127.0.0.1:{admin}\"\n[[upstream]]\nurl = \"{}\"\n\
+             [upstream.endpoints]\nauthorization = [\"/authorize\"]\ntoken = [\"/token\"]\n[upstream.pkce]\nmode = \"{mode}\"\n\
+             to_upstream = \"{to_upstream}\"\n",
+            server.url()
+        );
+        let _gate = Gate::start(&config);
+        let folder = Folder::with(&config);
+        let more = [&CLIENT[..], &["--through-gate"]].concat();
+        let doctor = run(&folder, &more, |_| {});
+        let upstream = &doctor.json()["upstreams"][0];
+        let finding = &upstream["findings"][0];
+        assert_eq!(finding["code"], "challenge_refused", "{}", doctor.out);
+        finding["behind_the_gate"].clone()
+    };
+    assert_eq!(ask("enforce", "strip"), "closed");
+    assert_eq!(ask("report", "forward"), "remains");
+    // The gate refuses the request without a challenge, to which it would have to be compared.
+    assert_eq!(ask("enforce", "forward"), "not_asked");
+}
+
+/// Code scanning understands which findings are closed.
+#[cfg(target_arch = "x86_64")]
+#[test]
+fn what_the_gate_closes_is_written_as_sarif() {
+    let more = [
+        "--format",
+        "sarif",
+        "--client-id",
+        "pub",
+        "--redirect-uri",
+        "REDIRECT_URI",
+    ];
+    let doctor = through_gate(&OIDC_PROVIDER, "enforce", &more);
+    let folder = scratch();
+    let found = complaints(&file(&folder, "doctor.sarif", &doctor.out));
+    assert!(found.is_empty(), "{found:#?} in {}", doctor.out);
+    fs::remove_dir_all(folder).ok();
+    let sarif = doctor.json();
+    let results = sarif["runs"][0]["results"].as_array().expect("a list");
+    let closed = results.iter().filter(|it| it["suppressions"].is_array());
+    let closed: Vec<_> = closed.map(|it| it["ruleId"].as_str()).collect();
+    assert_eq!(
+        closed,
+        [Some("challenge_not_demanded"), Some("s256_not_advertised")]
+    );
 }
 
 /// The same questions, and the same answers.
@@ -1005,6 +1075,48 @@ fn only_configured_upstreams_are_asked() {
         assert_eq!(doctor.code, Some(64), "{wrong:?}: {}", doctor.told);
     }
     assert_eq!(run(&Folder::with(""), &[], |_| {}).code, Some(65));
+}
+
+/// It answers a correct request well, and every other one as a proxy does that does not reach its server.
+#[test]
+fn an_outage_is_neither_a_finding_nor_in_order() {
+    let (_server, folder) = server(|received| {
+        let params = Params::from_query(received.query());
+        let body = String::from_utf8(received.content()).expect("UTF-8");
+        let form = Params::from_query(&body);
+        let is_good = params.get("code_challenge_method") == Some("S256")
+            && params
+                .get("code_challenge")
+                .is_some_and(|it| it.len() == 43)
+            && params.get("pkce_gate_doctor").is_none();
+        match received.path() {
+            "/authorize" if params.iter().count() == 0 => reply("400 Bad Request", &[], b""),
+            "/authorize" if params.get("response_type") != Some("code") => {
+                reply("400 Bad Request", &[], b"")
+            }
+            "/authorize" if is_good => reply("200 OK", &[], b"<h1>Sign in</h1>"),
+            "/token" if form.iter().count() == 4 && received.query().is_empty() => {
+                reply("400 Bad Request", &[], br#"{"error":"invalid_grant"}"#)
+            }
+            "/token" if form.iter().count() == 0 && received.query().is_empty() => {
+                reply("400 Bad Request", &[], b"")
+            }
+            _ => reply("503 Service Unavailable", &[], b""),
+        }
+    });
+    let doctor = run(&folder, &CLIENT, |_| {});
+    assert_eq!(doctor.found().1, Vec::<String>::new(), "{}", doctor.out);
+    let not_asked = doctor.json()["upstreams"][0]["not_asked"].to_string();
+    for what in [
+        "A request without a challenge: status 503",
+        "the parameter pkce_gate_doctor=1 got status 503",
+        "code_challenge=short with S256 got status 503",
+        "code_challenge_method=plain got status 503",
+        "a GET request got status 503",
+        "a form with two values of code got status 503",
+    ] {
+        assert!(not_asked.contains(what), "{what}: {not_asked}");
+    }
 }
 
 /// The server begins every sign-in, and shows an error afterwards if there is no challenge.

@@ -64,6 +64,11 @@ impl Reply {
         matches!(self, Self::SignIn | Self::Code)
     }
 
+    /// Whether the request was not judged at all.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(self, Self::Status(status) if is_of_outage(*status))
+    }
+
     /// The reply for evidence.
     pub(super) fn told(&self) -> String {
         match self {
@@ -97,6 +102,14 @@ impl Grant {
                     || ["invalid_client", "unauthorized_client"].contains(&error.as_str())
             }
             Self::Other(status) => is_of_authentication(*status),
+        }
+    }
+
+    /// Whether the request was not judged at all.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::Token => false,
+            Self::Error { status, .. } | Self::Other(status) => is_of_outage(*status),
         }
     }
 
@@ -256,6 +269,12 @@ impl Server<'_> {
         };
         Ok(grant(&self.fetch.send(&sent)?))
     }
+}
+
+/// 429 Too Many Requests, 502 Bad Gateway, 503 Service Unavailable or 504 Gateway Timeout: of a limit, or of a proxy that does not
+/// reach the server. A gate answers so, too.
+pub(super) fn is_of_outage(status: u16) -> bool {
+    [429, 502, 503, 504].contains(&status)
 }
 
 /// 401 Unauthorized or 403 Forbidden.
@@ -509,6 +528,15 @@ mod tests {
     }
 
     #[test]
+    fn an_outage_is_no_refusal() {
+        for status in [429, 502, 503, 504] {
+            assert!(Reply::Status(status).is_outage(), "{status}");
+            assert!(Grant::Other(status).is_outage(), "{status}");
+        }
+        assert!(!Reply::Status(500).is_outage() && !Reply::SignIn.is_outage());
+    }
+
+    #[test]
     fn a_refusal_of_the_client_is_told_from_one_of_the_code() {
         let error = |status, error: &str| Grant::Error {
             status,
@@ -527,6 +555,7 @@ mod tests {
         ] {
             assert_eq!(grant.refuses_client(), refuses_client, "{grant:?}");
             assert_eq!(grant.judges_code(), judges_code, "{grant:?}");
+            assert!(!grant.is_outage(), "{grant:?}");
         }
     }
 }

@@ -40,7 +40,7 @@ pub(super) fn examine(server: &Server<'_>) -> Result<Part, Failed> {
     if accepted.goes_on() {
         part.clear(&CHALLENGE_REFUSED);
         variants(server, &request, &good, &bare, &mut part)?;
-    } else if bare.goes_on() {
+    } else if bare.goes_on() && !accepted.is_outage() {
         let told = accepted.told();
         part.find(
             &CHALLENGE_REFUSED,
@@ -73,6 +73,8 @@ fn variants(
     if bare.goes_on() {
         let told = format!("a request without a challenge got {}", bare.told());
         part.find(&CHALLENGE_NOT_DEMANDED, told);
+    } else if bare.is_outage() {
+        part.skip(format!("A request without a challenge: {}.", bare.told()));
     } else {
         part.clear(&CHALLENGE_NOT_DEMANDED);
         let told = bare.told();
@@ -82,9 +84,9 @@ fn variants(
     }
     let unknown = with(good.clone(), "pkce_gate_doctor", "1");
     let reply = server.authorize(&unknown)?;
-    let refused = || format!("the parameter pkce_gate_doctor=1 got {}", reply.told());
-    let evidence = (!reply.goes_on()).then(refused);
-    part.settle(&UNKNOWN_PARAMETER_REFUSED, evidence);
+    let what = "the parameter pkce_gate_doctor=1";
+    let kind = &UNKNOWN_PARAMETER_REFUSED;
+    settle(part, kind, what, &reply, !reply.goes_on());
     let plain = with(request.clone(), "code_challenge", &random()?);
     let cases: [(&'static Kind, Pairs, &str); 3] = [
         (
@@ -105,10 +107,19 @@ fn variants(
     ];
     for (kind, request, what) in cases {
         let reply = server.authorize(&request)?;
-        let accepted = || format!("{what} got {}", reply.told());
-        part.settle(kind, reply.goes_on().then(accepted));
+        settle(part, kind, what, &reply, reply.goes_on());
     }
     Ok(())
+}
+
+/// Records what the reply to `what` means; `is_so`: that this kind is found.
+fn settle(part: &mut Part, kind: &'static Kind, what: &str, reply: &Reply, is_so: bool) {
+    let told = format!("{what} got {}", reply.told());
+    if reply.is_outage() {
+        part.skip(format!("{told}."));
+    } else {
+        part.settle(kind, is_so.then_some(told));
+    }
 }
 
 /// Which states come back in the error redirect.
@@ -136,6 +147,13 @@ fn states(
             Err(failure) if failure.is_of_server() => return Err(failure),
             Err(_) => Reply::Status(0),
         };
+        if reply.is_outage() {
+            part.skip(format!(
+                "A state of {length} characters got {}.",
+                reply.told()
+            ));
+            return Ok(());
+        }
         let is_returned =
             matches!(&reply, Reply::Refused { state: Some(returned), .. } if *returned == state);
         if !is_returned {

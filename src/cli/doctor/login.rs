@@ -167,6 +167,8 @@ fn begun(server: &Server<'_>, probe: Probe) -> Result<Flow, Inconclusive> {
     let reply = server.authorize(&request)?;
     let outcome = match &reply {
         Reply::SignIn | Reply::Code => Outcome::Unknown,
+        // The server may answer the browser.
+        Reply::Status(_) if reply.is_outage() && probe != Probe::Right => Outcome::Unknown,
         Reply::Refused { .. } | Reply::Status(_) => Outcome::NoCode(reply.told()),
     };
     if probe == Probe::Right && outcome != Outcome::Unknown {
@@ -242,6 +244,11 @@ fn all(
         }
         flow.outcome = match grant {
             Grant::Token => Outcome::Token,
+            Grant::Error { .. } | Grant::Other(_)
+                if grant.is_outage() && flow.probe != Probe::Right =>
+            {
+                Outcome::Unknown
+            }
             Grant::Error { .. } | Grant::Other(_) => Outcome::Refused(grant.told()),
         };
         if flow.probe == Probe::Right && flow.outcome != Outcome::Token {
@@ -275,6 +282,8 @@ fn judge(outcome: &dyn Fn(Probe) -> Outcome, twice: &Grant, promised: bool) -> (
             &CODE_REDEEMED_TWICE,
             "the same token request got a token twice",
         );
+    } else if twice.is_outage() {
+        part.skip(format!("The same token request got {}.", twice.told()));
     } else {
         part.clear(&CODE_REDEEMED_TWICE);
         part.see(format!(
@@ -347,7 +356,7 @@ fn see(part: &mut Part, kind: &'static Kind, asked: &str, outcome: &Outcome) {
         Outcome::NoCode(told) => part.see(format!(
             "Refused before a code was issued: {asked} ({told})."
         )),
-        Outcome::Unknown => part.skip(format!("Not answered in time: {asked}.")),
+        Outcome::Unknown => part.skip(format!("Not answered, or not in time: {asked}.")),
     }
 }
 
@@ -453,5 +462,7 @@ mod tests {
             "downgrade_accepted",
         ];
         assert_eq!(cleared, expected);
+        let (part, _) = judge(&outcome, &Grant::Other(503), true);
+        assert!(!part.cleared.contains(&&CODE_REDEEMED_TWICE));
     }
 }

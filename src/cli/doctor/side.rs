@@ -7,7 +7,7 @@ use std::time::Duration;
 use http::{StatusCode, header};
 use url::Url;
 
-use super::ask::{Client, Server};
+use super::ask::{Client, Server, is_of_outage};
 use super::finding::{
     ENDPOINT_ELSEWHERE, ENDPOINT_NOT_CONFIGURED, Finding, ISSUER_DIFFERS, Kind,
     OTHER_ORIGIN_ADVERTISED, Part, REACHABLE_AROUND_THE_GATE, Severity,
@@ -198,15 +198,13 @@ fn reached(fetch: &Fetch, path: &str) -> Result<IpAddr, Inconclusive> {
             Inconclusive::Failed(failed)
         }
     })?;
-    match answer.status {
-        StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
-            Err(Inconclusive::Other(format!(
-                "it answers status {}: the server behind it cannot be asked",
-                answer.status.as_u16()
-            )))
-        }
-        _ => Ok(answer.peer),
+    let status = answer.status.as_u16();
+    if is_of_outage(status) {
+        return Err(Inconclusive::Other(format!(
+            "it answers status {status}: the server cannot be asked"
+        )));
     }
+    Ok(answer.peer)
 }
 
 fn documents(fetch: &Fetch, paths: &[String]) -> Result<Vec<Document>, Failed> {

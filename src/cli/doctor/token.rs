@@ -56,6 +56,9 @@ pub(super) fn examine(server: &Server<'_>) -> Result<Part, Failed> {
                 let told = grant.told();
                 part.skip(format!("{what}: the server refuses the client ({told})."));
             }
+            Ok(grant) if grant.is_outage() => {
+                part.skip(format!("{what} got {}.", grant.told()));
+            }
             Ok(_) => part.clear(kind),
             Err(failed) if failed.is_of_server() => return Err(failed),
             Err(failed) => part.skip(format!("{what}: {failed}.")),
@@ -76,7 +79,9 @@ const TWICE: &str = "a form with two values of code";
 /// Why the answers to other spellings would tell nothing; `None`: the server judged the request itself.
 fn unasked(server: &Server<'_>, usual: &Grant, empty: &Grant) -> Option<String> {
     let told = usual.told();
-    if usual.refuses_client() {
+    if usual.is_outage() {
+        Some(format!("the server answers {told}"))
+    } else if usual.refuses_client() {
         let check = if server.client.is_named {
             "Check --client-id and --client-secret-file"
         } else {
