@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use crate::support::agent::{Agent, Place, Transcript};
+use crate::support::authority::Authority;
 use crate::support::fixture::free_port;
 use crate::support::gate::{Gate, command, file, scratch};
 use crate::support::http::{Request, origin, resolve};
@@ -16,7 +17,7 @@ use crate::support::params::{Params, s256};
 use crate::support::rig::Jar;
 #[cfg(target_arch = "x86_64")]
 use crate::support::sarif::complaints;
-use crate::support::scripted::{Act, Answerer, Received, Scripted, reply};
+use crate::support::scripted::{Act, Answerer, Received, Scripted, Then, reply};
 use crate::support::servers::{
     BETTER_AUTH, DJANGO_ALLAUTH, DJANGO_ALLAUTH_WITH_PKCE, DJANGO_OAUTH_TOOLKIT, DOORKEEPER,
     OAUTH2_MOCK_SERVER, OAUTH2_SERVER, OIDC_PROVIDER, OIDC_PROVIDER_WITH_PKCE, Server, Target,
@@ -526,6 +527,30 @@ fn an_enforcing_gate_closes_what_the_server_does_not_check() {
     assert_eq!(both.doctor.code, Some(0), "{}", both.doctor.told);
 }
 
+/// The client authenticates by HTTP Basic, which names it.
+#[test]
+fn a_client_with_a_secret_is_asked_about_behind_the_gate() {
+    let folder = scratch();
+    let secret = file(&folder, "secret", "sekrit\n");
+    let login = LOGIN.map(|it| if it == "pub" { "conf" } else { it });
+    let secret = ["--client-secret-file", secret.to_str().expect("UTF-8")];
+    let both = Both::new(
+        &DJANGO_OAUTH_TOOLKIT,
+        "enforce",
+        &[&login[..], &secret].concat(),
+    );
+    fs::remove_dir_all(folder).ok();
+    assert_eq!(both.verdicts(), (&json!("optional"), &json!("required")));
+    for code in ["downgrade_accepted", "pkce_optional"] {
+        assert!(
+            both.standing("closed").contains(&code),
+            "{}",
+            both.doctor.out
+        );
+    }
+    assert_eq!(both.doctor.code, Some(0), "{}", both.doctor.out);
+}
+
 /// A server that refuses every parameter of PKCE.
 #[test]
 fn a_gate_that_strips_the_challenge_closes_the_refusal_of_challenges() {
@@ -720,6 +745,35 @@ fn a_gate_needs_an_address_of_its_own() {
     assert!(server.ledger().is_empty());
     let doctor = run(&folder, &["--gate-ca", "ca.pem"], |_| {});
     assert_eq!(doctor.code, Some(64), "{}", doctor.told);
+}
+
+/// With a private CA in front of the gate.
+#[test]
+fn the_certificate_at_the_public_url_has_to_be_trusted() {
+    let authority = Authority::new();
+    let front = authority.upstream("localhost");
+    let gone = || Act::Say(reply("404 Not Found", &[], b""), Then::Close);
+    front.on("*", gone());
+    let (server, _) = server(|_| reply("404 Not Found", &[], b""));
+    let folder = Folder::with(&format!(
+        "[[upstream]]\nurl = \"{}\"\npublic_url = \"https://localhost:{}\"\n[upstream.endpoints]\n\
+         authorization = [\"/authorize\"]\ntoken = [\"/token\"]\n",
+        server.url(),
+        front.address().port(),
+    ));
+    let doctor = run(&folder, &["--through-gate"], |_| {});
+    assert_eq!(doctor.code, Some(2), "{}", doctor.told);
+    assert!(doctor.told.contains("TLS: "), "{}", doctor.told);
+    assert!(
+        doctor.told.contains("name its file with --gate-ca"),
+        "{}",
+        doctor.told
+    );
+    let ca = authority.pem();
+    let ca = ca.to_str().expect("UTF-8");
+    let doctor = run(&folder, &["--through-gate", "--gate-ca", ca], |_| {});
+    assert_eq!(doctor.code, Some(0), "{}", doctor.told);
+    assert!(!front.ledger().is_empty());
 }
 
 #[test]

@@ -528,7 +528,7 @@ mod tests {
     }
 
     #[test]
-    fn an_outage_is_no_refusal() {
+    fn an_outage_is_told_from_a_refusal() {
         for status in [429, 502, 503, 504] {
             assert!(Reply::Status(status).is_outage(), "{status}");
             assert!(Grant::Other(status).is_outage(), "{status}");

@@ -17,7 +17,7 @@ pub(super) enum Severity {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Scale {
     pub(super) name: &'static str,
-    /// The range of CVSS scores with this name (CVSS v4.0 section 6); `None`: it is not a weakness.
+    /// The range of CVSS scores with this name (the qualitative scale of CVSS v4.0); `None`: it is not a weakness.
     pub(super) cvss: Option<Range>,
     /// The level in SARIF (section 3.27.10).
     pub(super) level: &'static str,

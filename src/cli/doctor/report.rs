@@ -178,8 +178,11 @@ fn upstream(diagnosis: &Diagnosis) -> Value {
         let mode = json!(gate.mode.as_str());
         with(of_side(&gate.side, None), "mode", mode)
     };
-    let document = of_side(server, gate.as_ref().map(|gate| &gate.side));
-    let document = with(document, "name", json!(upstream));
+    let mut document = json!({ "name": upstream });
+    let side = of_side(server, gate.as_ref().map(|gate| &gate.side));
+    for (name, member) in side.as_object().into_iter().flatten() {
+        document = with(document, name, member.clone());
+    }
     let gate = gate.as_ref().map_or(Value::Null, behind);
     with(document, "gate", gate)
 }
@@ -277,8 +280,8 @@ fn rule(kind: &Kind) -> Value {
     }
 }
 
-/// The findings at the upstream itself, and those behind the gate. What the gate closes is suppressed, so that it is counted
-/// nowhere.
+/// The findings at the upstream itself, and those behind the gate. What the gate closes is suppressed, so that
+/// it does not count.
 fn results(diagnosis: &Diagnosis, file: &str) -> Vec<Value> {
     let name = &diagnosis.upstream;
     let gate = diagnosis.gate.as_ref().map(|gate| &gate.side);

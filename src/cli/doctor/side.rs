@@ -126,7 +126,16 @@ pub(super) fn examine(
                 side.url
             ));
         }
-        Err(failure) => side.failure = Some(format!("{}: {failure}", side.url)),
+        Err(failure) => {
+            let is_tls = matches!(failure, Inconclusive::Failed(Failed::Tls(_)));
+            let help = match at {
+                At::Gate { ca: None } if is_tls => {
+                    "\nhelp: if it has a certificate of a private CA, name its file with --gate-ca"
+                }
+                At::Gate { .. } | At::Upstream { .. } => "",
+            };
+            side.failure = Some(format!("{}: {failure}{help}", side.url));
+        }
     }
     side
 }
