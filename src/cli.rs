@@ -44,7 +44,7 @@ enum Command {
     Check(Check),
     /// Write a first configuration, from what a server says about itself
     Init(init::Options),
-    /// Ask a running upstream what it really does about PKCE, without the gate
+    /// Ask a running upstream what it really does about PKCE, without the gate and behind it
     Doctor(doctor::Options),
     /// Explain what the gate decides about a request and why, or what the code of a violation or a hint means
     Explain(explain::Options),

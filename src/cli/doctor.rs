@@ -1,47 +1,43 @@
-//! `doctor`: asks a running upstream what it really does, without the gate.
+//! `doctor`: asks a running upstream what it really does, without the gate and through it.
 
 mod ask;
 mod authorization;
 mod finding;
+mod gate;
 mod login;
 mod loopback;
 mod metadata;
 mod report;
+mod side;
 mod token;
 
 use std::io::{self, Write as _};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
-use http::header;
-use url::{Host, Url};
+use url::Url;
 use zeroize::Zeroizing;
 
 use super::check;
-use super::fetch::{Ask, Failed, Fetch};
-use super::learned::Document;
 use super::loopback::this_machine;
 use super::options::ConfigFile;
 use super::terminal::{USAGE, complain};
 use crate::clock;
 use crate::config::Upstream;
 use crate::files;
-use ask::{Client, Server};
-use finding::{Part, REACHABLE_AROUND_THE_GATE};
-use login::{Inconclusive, Redirects, Verdict};
+use crate::oauth::ClientId;
+use ask::Client;
+use gate::Gate;
+use login::Redirects;
 use report::Diagnosis;
+use side::At;
 
 /// Exit code if there are findings above notes.
 const FOUND: u8 = 1;
 /// Exit code if an upstream could not be asked.
 const NOT_ASKED: u8 = 2;
-/// Maximum time for all requests to one upstream, except those of sign-ins.
-const BUDGET: Duration = Duration::from_mins(2);
-/// Maximum time for the sign-ins at one upstream.
-const LOGIN: Duration = Duration::from_mins(30);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum Format {
@@ -57,6 +53,12 @@ pub(super) struct Options {
     /// The name of one upstream; by default, all are asked
     #[arg(long, value_name = "NAME")]
     upstream: Option<String>,
+    /// Ask the same through the running gate, too: at `public_url`, where clients are, after the upstream itself at `url`
+    #[arg(long)]
+    through_gate: bool,
+    /// PEM file with the certificates to trust at `public_url`; by default, the system's
+    #[arg(long, value_name = "FILE", requires = "through_gate")]
+    gate_ca: Option<PathBuf>,
     /// Output format
     #[arg(long, value_enum, default_value_t = Format::Text)]
     format: Format,
@@ -106,9 +108,21 @@ pub(super) fn execute(options: &Options) -> ExitCode {
         ));
         return ExitCode::from(USAGE);
     }
+    if let Some(upstream) = upstreams
+        .iter()
+        .find(|it| options.through_gate && has_no_gate(it))
+    {
+        let Upstream { gateway, .. } = upstream;
+        complain(&format!(
+            "error: public_url of {} is the url of the upstream itself: {}\nhelp: --through-gate needs the address at which clients \
+             reach the gate",
+            gateway.name, gateway.public_origin
+        ));
+        return ExitCode::from(USAGE);
+    }
     let prepared =
         redirects(options).and_then(|(uri, redirects)| Ok((client(options, uri)?, redirects)));
-    let (client, mut redirects) = match prepared {
+    let (client, redirects) = match prepared {
         Ok(prepared) => prepared,
         Err(error) => {
             complain(&format!("error: {error}"));
@@ -117,7 +131,7 @@ pub(super) fn execute(options: &Options) -> ExitCode {
     };
     let diagnoses = upstreams
         .into_iter()
-        .map(|upstream| diagnose(upstream, &client, redirects.take()));
+        .map(|upstream| diagnose(upstream, options, &client, redirects.as_ref()));
     let diagnoses: Vec<Diagnosis> = diagnoses.collect();
     let text = match options.format {
         Format::Text => report::text(&diagnoses),
@@ -125,17 +139,22 @@ pub(super) fn execute(options: &Options) -> ExitCode {
         Format::Sarif => report::sarif(&diagnoses, &options.file.config.display().to_string()),
     };
     let printed = io::stdout().lock().write_all(text.as_bytes());
-    let failed = diagnoses.iter().filter_map(|it| it.failure.as_ref());
-    for failure in failed.clone() {
+    let failures: Vec<&String> = diagnoses.iter().flat_map(Diagnosis::failures).collect();
+    for failure in &failures {
         complain(&format!("error: {failure}"));
     }
-    if printed.is_err() || failed.count() > 0 {
+    if printed.is_err() || !failures.is_empty() {
         ExitCode::from(NOT_ASKED)
     } else if diagnoses.iter().any(Diagnosis::is_bad) {
         ExitCode::from(FOUND)
     } else {
         ExitCode::SUCCESS
     }
+}
+
+/// Whether clients would reach the upstream itself at `public_url`.
+fn has_no_gate(upstream: &Upstream) -> bool {
+    upstream.gateway.public_origin == upstream.connection.origin()
 }
 
 /// The redirect URI of the client; for a sign-in, with its listener.
@@ -173,6 +192,7 @@ fn client(options: &Options, redirect_uri: Option<String>) -> Result<Client, Str
     let made_up = || "pkce-gate-doctor".to_owned();
     Ok(Client {
         id: options.client_id.clone().unwrap_or_else(made_up),
+        is_named: options.client_id.is_some(),
         secret,
         redirect_uri,
         scope: options.scope.clone(),
@@ -190,93 +210,25 @@ fn secret(file: &Path) -> Result<Zeroizing<String>, String> {
     Ok(Zeroizing::new(line.to_owned()))
 }
 
-fn diagnose(upstream: &Upstream, client: &Client, redirects: Option<Redirects>) -> Diagnosis {
-    let mut diagnosis = Diagnosis {
-        upstream: upstream.gateway.name.clone(),
-        url: upstream.connection.origin(),
-        verdict: Verdict::Unknown,
-        part: Part::default(),
-        failure: None,
-    };
-    complain(&format!("asking {}", diagnosis.url));
-    if let Err(failure) = examine(upstream, client, redirects, &mut diagnosis) {
-        diagnosis.failure = Some(format!("{}: {failure}", diagnosis.url));
-    }
-    diagnosis
-}
-
-/// Asks everything. What was found before a failure stays in the diagnosis.
-fn examine(
+/// Asks one upstream, and the gate in front of it if the operator wants that.
+fn diagnose(
     upstream: &Upstream,
+    options: &Options,
     client: &Client,
-    redirects: Option<Redirects>,
-    diagnosis: &mut Diagnosis,
-) -> Result<(), Inconclusive> {
-    let url = Url::parse(&diagnosis.url).map_err(|error| Inconclusive::Other(error.to_string()))?;
-    let fetch = |budget| {
-        let fetch = Fetch::new(&url, upstream.connection.ca.as_deref(), budget);
-        fetch.map_err(|error| Inconclusive::Other(error.to_string()))
-    };
-    let quick = fetch(BUDGET)?;
-    let endpoints = &upstream.gateway.endpoints;
-    let documents = documents(&quick, &endpoints.metadata)?;
-    let part = &mut diagnosis.part;
-    part.add(metadata::judge(&url, &upstream.gateway, &documents));
-    let first = |paths: &'_ [String]| paths.first().map_or("/", String::as_str).to_owned();
-    let (authorization, token) = (first(&endpoints.authorization), first(&endpoints.token));
-    let mut server = Server {
-        fetch: &quick,
-        authorization: &authorization,
-        token: &token,
-        client,
-        secret_in_form: metadata::takes_secret_in_form(&documents),
-    };
-    part.add(authorization::examine(&server)?);
-    part.add(token::examine(&server)?);
-    around(&url, part);
-    let Some(redirects) = redirects else {
-        part.skip("Codes and verifiers: that takes a sign-in (--login).");
-        return Ok(());
-    };
-    let slow = fetch(LOGIN)?;
-    server.fetch = &slow;
-    let promised = metadata::promises_s256(&documents);
-    let (found, verdict) = login::examine(&server, redirects, promised)?;
-    part.add(found);
-    diagnosis.verdict = verdict;
-    Ok(())
-}
-
-fn documents(fetch: &Fetch, paths: &[String]) -> Result<Vec<Document>, Failed> {
-    let mut documents = Vec::new();
-    for path in paths {
-        let mut ask = Ask::get(path);
-        ask.headers = vec![(header::ACCEPT, "application/json")];
-        let answer = fetch.send(&ask)?;
-        if answer.status == http::StatusCode::OK {
-            documents.extend(Document::parse(path, &answer.body));
-        }
-    }
-    Ok(documents)
-}
-
-/// Every answer so far came without the gate.
-fn around(url: &Url, part: &mut Part) {
-    let is_here = match url.host() {
-        Some(Host::Domain(name)) => name == "localhost" || name.ends_with(".localhost"),
-        Some(Host::Ipv4(ip)) => ip.is_loopback(),
-        Some(Host::Ipv6(ip)) => ip.is_loopback(),
-        None => false,
-    };
-    let origin = url.origin().ascii_serialization();
-    if is_here {
-        part.see(format!(
-            "The server is asked on this machine ({origin}); whether others reach it is not known."
-        ));
-    } else {
-        let evidence = format!(
-            "{origin} answered this machine. If that is the gate's own machine, ask from another one"
-        );
-        part.find(&REACHABLE_AROUND_THE_GATE, evidence);
+    redirects: Option<&Redirects>,
+) -> Diagnosis {
+    let ask = |at| side::examine(upstream, at, client, redirects);
+    let gate_follows = options.through_gate;
+    let server = ask(At::Upstream { gate_follows });
+    let gate = options.through_gate.then(|| {
+        let ca = options.gate_ca.as_deref();
+        let rules = &upstream.gateway.rules;
+        let mode = rules.of_name(&ClientId::new(&client.id), clock::today());
+        Gate::new(ask(At::Gate { ca }), mode.mode, &server)
+    });
+    Diagnosis {
+        upstream: upstream.gateway.name.clone(),
+        server,
+        gate,
     }
 }

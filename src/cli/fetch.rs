@@ -2,6 +2,7 @@
 //! no redirects, so it never talks to a server that the operator did not name.
 
 use std::io;
+use std::net::IpAddr;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -74,6 +75,11 @@ pub(super) enum Failed {
 }
 
 impl Failed {
+    /// Whether no server was reached.
+    pub(super) fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Name(_) | Self::Connect(_) | Self::Slow)
+    }
+
     /// Whether further requests would fail in the same way.
     pub(super) fn is_of_server(&self) -> bool {
         match self {
@@ -116,6 +122,8 @@ impl<'a> Ask<'a> {
 /// An answer, of any status.
 #[derive(Debug, Clone)]
 pub(super) struct Answer {
+    /// The address that answered.
+    pub(super) peer: IpAddr,
     pub(super) status: StatusCode,
     pub(super) headers: HeaderMap,
     pub(super) body: Vec<u8>,
@@ -195,6 +203,7 @@ impl Fetch {
         let addresses: Vec<_> = found.map_err(Failed::Name)?.collect();
         let tcp = TcpStream::connect(&*addresses).await;
         let tcp = tcp.map_err(Failed::Connect)?;
+        let peer = tcp.peer_addr().map_err(Failed::System)?.ip();
         let socket = match &self.tls {
             None => Either::Left(tcp),
             Some((tls, name)) => {
@@ -213,6 +222,7 @@ impl Fetch {
         let response = sender.send_request(request).await;
         let (head, body) = response.map_err(Failed::Broken)?.into_parts();
         Ok(Answer {
+            peer,
             status: head.status,
             headers: head.headers,
             body: whole(body).await?,
@@ -290,6 +300,7 @@ mod tests {
         let (url, served) = server(text.into());
         let answer = send(&url, &Ask::form("/a?x=y", "a=b".to_owned())).unwrap();
         assert_eq!((answer.status.as_u16(), &*answer.body), (302, &b"ok"[..]));
+        assert!(answer.peer.is_loopback());
         let asked = url.join("/a").unwrap();
         assert_eq!(answer.location(&asked), url.join("/b?c").ok());
         let request = served.join().unwrap().to_lowercase();

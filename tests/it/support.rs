@@ -18,6 +18,8 @@ pub(crate) mod port;
 pub(crate) mod raw;
 pub(crate) mod redis;
 pub(crate) mod rig;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod sarif;
 pub(crate) mod schema;
 pub(crate) mod scripted;
 pub(crate) mod servers;

@@ -1,8 +1,11 @@
 """django-allauth's identity provider as a project in one file, with its own login and consent pages and its own endpoints.
 
 Its particular behaviour: consent is posted to the authorization path without a query; a signed field named `request` contains the whole
-authorization request. It requires PKCE for public clients, which is switched off here, so that only the gate enforces it.
+authorization request. It requires PKCE for public clients, which is switched off here, so that only the gate enforces it, unless the
+environment says PKCE=required.
 """
+
+import os
 
 import django
 
@@ -31,7 +34,8 @@ from django.core.management import call_command  # noqa: E402
 from django.core.wsgi import get_wsgi_application  # noqa: E402
 from django.urls import include, path  # noqa: E402
 
-OAuthLibRequestValidator.is_pkce_required = lambda self, client_id, request: False  # there is no setting for it
+if os.environ.get("PKCE") != "required":  # there is no setting for it
+    OAuthLibRequestValidator.is_pkce_required = lambda self, client_id, request: False
 
 urlpatterns = [
     path("accounts/", include("allauth.urls")),
@@ -49,7 +53,11 @@ def populate():
         client.save()
 
 
-if __name__ == "__main__":
+def main():
     leave_with_the_test_process()
     populate()
     serve(get_wsgi_application(), authorize="/identity/o/authorize", token="/identity/o/api/token")
+
+
+if __name__ == "__main__":
+    main()

@@ -21,9 +21,11 @@ pub(super) type Pairs = Vec<(String, String)>;
 #[derive(Clone)]
 pub(super) struct Client {
     pub(super) id: String,
+    /// Whether the operator named it. Otherwise the identifier is made up, and the server cannot know it.
+    pub(super) is_named: bool,
     /// The secret, if the client has one.
     pub(super) secret: Option<Zeroizing<String>>,
-    /// A redirect URI that is registered for it; `None`: the client is made up.
+    /// A redirect URI that is registered for it.
     pub(super) redirect_uri: Option<String>,
     pub(super) scope: Option<String>,
 }
@@ -36,6 +38,8 @@ pub(super) struct Server<'s> {
     pub(super) client: &'s Client,
     /// Whether the secret goes in the form, because the metadata does not offer HTTP Basic.
     pub(super) secret_in_form: bool,
+    /// Whether a gate is asked, with the server behind it.
+    pub(super) through_gate: bool,
 }
 
 /// The answer to an authorization request, without a session.
@@ -58,6 +62,11 @@ impl Reply {
     /// Whether the request was accepted, as far as it was judged.
     pub(super) fn goes_on(&self) -> bool {
         matches!(self, Self::SignIn | Self::Code)
+    }
+
+    /// Whether the request was not judged at all.
+    pub(super) fn is_outage(&self) -> bool {
+        matches!(self, Self::Status(status) if is_of_outage(*status))
     }
 
     /// The reply for evidence.
@@ -84,6 +93,35 @@ pub(super) enum Grant {
 }
 
 impl Grant {
+    /// Whether the server refused the client, so that it did not judge the rest of the request.
+    pub(super) fn refuses_client(&self) -> bool {
+        match self {
+            Self::Token => false,
+            Self::Error { status, error } => {
+                is_of_authentication(*status)
+                    || ["invalid_client", "unauthorized_client"].contains(&error.as_str())
+            }
+            Self::Other(status) => is_of_authentication(*status),
+        }
+    }
+
+    /// Whether the request was not judged at all.
+    pub(super) fn is_outage(&self) -> bool {
+        match self {
+            Self::Token => false,
+            Self::Error { status, .. } | Self::Other(status) => is_of_outage(*status),
+        }
+    }
+
+    /// Whether the server judged the code (RFC 6749 section 5.2).
+    pub(super) fn judges_code(&self) -> bool {
+        match self {
+            Self::Token => true,
+            Self::Error { error, .. } => !self.refuses_client() && error == "invalid_grant",
+            Self::Other(_) => false,
+        }
+    }
+
     /// The answer for evidence.
     pub(super) fn told(&self) -> String {
         match self {
@@ -122,11 +160,12 @@ impl Server<'_> {
     /// Sends an authorization request without a session.
     pub(super) fn authorize(&self, request: &Pairs) -> Result<Reply, Failed> {
         let target = format!("{}?{}", self.authorization, encoded(request));
-        let mut ask = Ask::get(&target);
-        ask.headers = vec![(header::ACCEPT, "text/html, */*;q=0.1")];
-        let answer = self.fetch.send(&ask)?;
-        let asked = Url::parse(&format!("{}{target}", self.fetch.origin()));
-        let location = asked.ok().and_then(|asked| answer.location(&asked));
+        let (answer, location) = self.open(&target, "")?;
+        let own = location.as_ref().filter(|it| self.is_continuation(it));
+        let (answer, location) = match own {
+            Some(own) => self.open(&relative(own), &cookies(&answer))?,
+            None => (answer, location),
+        };
         Ok(match location {
             Some(location) => self.redirected(&location),
             None => match answer.status.as_u16() {
@@ -134,6 +173,26 @@ impl Server<'_> {
                 status => Reply::Status(status),
             },
         })
+    }
+
+    /// Opens a page as a browser does. Returns the answer, and where it redirects to.
+    fn open(&self, target: &str, cookies: &str) -> Result<(Answer, Option<Url>), Failed> {
+        let mut ask = Ask::get(target);
+        ask.headers = vec![(header::ACCEPT, "text/html, */*;q=0.1")];
+        if !cookies.is_empty() {
+            ask.headers.push((header::COOKIE, cookies));
+        }
+        let answer = self.fetch.send(&ask)?;
+        let asked = Url::parse(&format!("{}{target}", self.fetch.origin()));
+        let location = asked.ok().and_then(|asked| answer.location(&asked));
+        Ok((answer, location))
+    }
+
+    /// Whether the gate redirects to itself: the server is asked only after that.
+    fn is_continuation(&self, location: &Url) -> bool {
+        self.through_gate
+            && location.origin().ascii_serialization() == self.fetch.origin()
+            && location.path() == self.authorization
     }
 
     /// A redirect to the client carries a code or an error; any other one leads to the sign-in.
@@ -161,13 +220,18 @@ impl Server<'_> {
         }
     }
 
-    /// The token request for a code, without a verifier and without authentication.
+    /// The secret that goes in HTTP Basic.
+    fn basic(&self) -> Option<&Zeroizing<String>> {
+        self.client.secret.as_ref().filter(|_| !self.secret_in_form)
+    }
+
+    /// The token request for a code, without a verifier and without authentication. Some servers take `client_id` beside HTTP Basic
+    /// for a second authentication, and a client that authenticates need not send it (RFC 6749 section 4.1.3).
     pub(super) fn redemption(&self, code: &str) -> Pairs {
-        let mut pairs = vec![
-            pair("grant_type", "authorization_code"),
-            pair("code", code),
-            pair("client_id", &self.client.id),
-        ];
+        let mut pairs = vec![pair("grant_type", "authorization_code"), pair("code", code)];
+        if self.basic().is_none() {
+            pairs.push(pair("client_id", &self.client.id));
+        }
         let uri = self.client.redirect_uri.iter();
         pairs.extend(uri.map(|uri| pair("redirect_uri", uri)));
         pairs
@@ -185,8 +249,7 @@ impl Server<'_> {
 
     /// Sends a request to the token endpoint, with HTTP Basic if the client authenticates so.
     pub(super) fn token(&self, mut ask: Ask<'_>) -> Result<Grant, Failed> {
-        let secret = self.client.secret.as_ref().filter(|_| !self.secret_in_form);
-        let basic = secret.map(|secret| {
+        let basic = self.basic().map(|secret| {
             let [id, secret] = [&self.client.id, &**secret].map(|text| form_encoded(text));
             Zeroizing::new(format!(
                 "Basic {}",
@@ -206,6 +269,31 @@ impl Server<'_> {
         };
         Ok(grant(&self.fetch.send(&sent)?))
     }
+}
+
+/// 429 Too Many Requests, 502 Bad Gateway, 503 Service Unavailable or 504 Gateway Timeout: of a limit, or of a proxy that does not
+/// reach the server. A gate answers so, too.
+pub(super) fn is_of_outage(status: u16) -> bool {
+    [429, 502, 503, 504].contains(&status)
+}
+
+/// 401 Unauthorized or 403 Forbidden.
+fn is_of_authentication(status: u16) -> bool {
+    status == 401 || status == 403
+}
+
+/// Path and query.
+fn relative(url: &Url) -> String {
+    let query = url.query().map(|query| format!("?{query}"));
+    format!("{}{}", url.path(), query.unwrap_or_default())
+}
+
+/// The cookies that an answer sets, for the next request.
+fn cookies(answer: &Answer) -> String {
+    let set = answer.headers.get_all(header::SET_COOKIE).into_iter();
+    let texts = set.filter_map(|value| value.to_str().ok());
+    let pairs = texts.filter_map(|text| text.split(';').next());
+    pairs.collect::<Vec<_>>().join("; ")
 }
 
 fn grant(answer: &Answer) -> Grant {
@@ -289,6 +377,7 @@ pub(super) fn random() -> Result<String, Failed> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
     use std::time::Duration;
 
     use super::*;
@@ -299,6 +388,7 @@ mod tests {
         let fetch = Fetch::new(&url, None, Duration::ZERO).unwrap();
         let client = Client {
             id: "a b".to_owned(),
+            is_named: true,
             secret: None,
             redirect_uri: Some("http://127.0.0.1:7000/cb".to_owned()),
             scope: Some("openid".to_owned()),
@@ -309,6 +399,7 @@ mod tests {
             token: "/token",
             client: &client,
             secret_in_form: false,
+            through_gate: false,
         })
     }
 
@@ -327,6 +418,46 @@ mod tests {
             );
         });
         assert_eq!(form_encoded("a:=b c"), "a%3A%3Db+c");
+    }
+
+    #[test]
+    fn a_client_that_authenticates_by_basic_is_not_named_in_the_form() {
+        with_server(|server| {
+            let mut client = server.client.clone();
+            client.secret = Some(Zeroizing::new("s".to_owned()));
+            let names_client = |secret_in_form| {
+                let server = Server {
+                    client: &client,
+                    secret_in_form,
+                    ..*server
+                };
+                let request = server.redemption("c");
+                request.iter().any(|(name, _)| name == "client_id")
+            };
+            assert!(!names_client(false));
+            assert!(names_client(true));
+        });
+    }
+
+    #[test]
+    fn only_a_gate_continues_at_its_own_authorization_endpoint() {
+        with_server(|server| {
+            let gate = Server {
+                through_gate: true,
+                ..*server
+            };
+            for (location, is_own) in [
+                ("https://login.example/authorize?state=h", true),
+                ("https://login.example/login", false),
+                ("https://other.example/authorize?state=h", false),
+            ] {
+                let location = Url::parse(location).unwrap();
+                assert_eq!(gate.is_continuation(&location), is_own, "{location}");
+                assert!(!server.is_continuation(&location));
+            }
+            let own = Url::parse("https://login.example/authorize?state=h").unwrap();
+            assert_eq!(relative(&own), "/authorize?state=h");
+        });
     }
 
     #[test]
@@ -387,11 +518,44 @@ mod tests {
             ),
         ] {
             let answer = Answer {
+                peer: IpAddr::from([127, 0, 0, 1]),
                 status: StatusCode::from_u16(status).unwrap(),
                 headers: HeaderMap::new(),
                 body: body.into(),
             };
             assert_eq!(grant(&answer), expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn an_outage_is_told_from_a_refusal() {
+        for status in [429, 502, 503, 504] {
+            assert!(Reply::Status(status).is_outage(), "{status}");
+            assert!(Grant::Other(status).is_outage(), "{status}");
+        }
+        assert!(!Reply::Status(500).is_outage() && !Reply::SignIn.is_outage());
+    }
+
+    #[test]
+    fn a_refusal_of_the_client_is_told_from_one_of_the_code() {
+        let error = |status, error: &str| Grant::Error {
+            status,
+            error: error.to_owned(),
+        };
+        for (grant, refuses_client, judges_code) in [
+            (Grant::Token, false, true),
+            (error(400, "invalid_grant"), false, true),
+            (error(400, "invalid_client"), true, false),
+            (error(400, "unauthorized_client"), true, false),
+            (error(401, "invalid_grant"), true, false),
+            (error(400, "invalid_request"), false, false),
+            (Grant::Other(401), true, false),
+            (Grant::Other(403), true, false),
+            (Grant::Other(400), false, false),
+        ] {
+            assert_eq!(grant.refuses_client(), refuses_client, "{grant:?}");
+            assert_eq!(grant.judges_code(), judges_code, "{grant:?}");
+            assert!(!grant.is_outage(), "{grant:?}");
         }
     }
 }

@@ -38,8 +38,9 @@ pub(super) fn examine(server: &Server<'_>) -> Result<Part, Failed> {
     let good = with_challenge(request.clone(), &verifier);
     let (accepted, bare) = (server.authorize(&good)?, server.authorize(&request)?);
     if accepted.goes_on() {
+        part.clear(&CHALLENGE_REFUSED);
         variants(server, &request, &good, &bare, &mut part)?;
-    } else if bare.goes_on() {
+    } else if bare.goes_on() && !accepted.is_outage() {
         let told = accepted.told();
         part.find(
             &CHALLENGE_REFUSED,
@@ -54,7 +55,10 @@ pub(super) fn examine(server: &Server<'_>) -> Result<Part, Failed> {
             accepted.told()
         ));
     }
-    states(server, &unknown_type, &control, &mut part)?;
+    if !server.through_gate {
+        // The server gets the gate's own states there.
+        states(server, &unknown_type, &control, &mut part)?;
+    }
     Ok(part)
 }
 
@@ -69,7 +73,10 @@ fn variants(
     if bare.goes_on() {
         let told = format!("a request without a challenge got {}", bare.told());
         part.find(&CHALLENGE_NOT_DEMANDED, told);
+    } else if bare.is_outage() {
+        part.skip(format!("A request without a challenge: {}.", bare.told()));
     } else {
+        part.clear(&CHALLENGE_NOT_DEMANDED);
         let told = bare.told();
         part.see(format!(
             "A request of this client without a challenge is refused ({told})."
@@ -77,10 +84,9 @@ fn variants(
     }
     let unknown = with(good.clone(), "pkce_gate_doctor", "1");
     let reply = server.authorize(&unknown)?;
-    if !reply.goes_on() {
-        let told = format!("the parameter pkce_gate_doctor=1 got {}", reply.told());
-        part.find(&UNKNOWN_PARAMETER_REFUSED, told);
-    }
+    let what = "the parameter pkce_gate_doctor=1";
+    let kind = &UNKNOWN_PARAMETER_REFUSED;
+    settle(part, kind, what, &reply, !reply.goes_on());
     let plain = with(request.clone(), "code_challenge", &random()?);
     let cases: [(&'static Kind, Pairs, &str); 3] = [
         (
@@ -101,11 +107,19 @@ fn variants(
     ];
     for (kind, request, what) in cases {
         let reply = server.authorize(&request)?;
-        if reply.goes_on() {
-            part.find(kind, format!("{what} got {}", reply.told()));
-        }
+        settle(part, kind, what, &reply, reply.goes_on());
     }
     Ok(())
+}
+
+/// Records what the reply to `what` means; `is_so`: that this kind is found.
+fn settle(part: &mut Part, kind: &'static Kind, what: &str, reply: &Reply, is_so: bool) {
+    let told = format!("{what} got {}", reply.told());
+    if reply.is_outage() {
+        part.skip(format!("{told}."));
+    } else {
+        part.settle(kind, is_so.then_some(told));
+    }
 }
 
 /// Which states come back in the error redirect.
@@ -133,6 +147,13 @@ fn states(
             Err(failure) if failure.is_of_server() => return Err(failure),
             Err(_) => Reply::Status(0),
         };
+        if reply.is_outage() {
+            part.skip(format!(
+                "A state of {length} characters got {}.",
+                reply.told()
+            ));
+            return Ok(());
+        }
         let is_returned =
             matches!(&reply, Reply::Refused { state: Some(returned), .. } if *returned == state);
         if !is_returned {

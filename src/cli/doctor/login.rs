@@ -1,6 +1,7 @@
 //! Sign-ins of a real user, one for each question about codes: are they refused without a verifier, with a wrong one, the second
 //! time, and after a downgrade?
 
+use std::io;
 use std::net::TcpListener;
 use std::time::Duration;
 
@@ -8,8 +9,8 @@ use url::Url;
 
 use super::ask::{Grant, Pairs, Reply, Server, random, with, with_challenge};
 use super::finding::{
-    ADVERTISED_NOT_ENFORCED, CODE_REDEEMED_TWICE, DOWNGRADE_ACCEPTED, MISSING_VERIFIER_ACCEPTED,
-    PKCE_OPTIONAL, Part, WRONG_VERIFIER_ACCEPTED,
+    ADVERTISED_NOT_ENFORCED, CODE_REDEEMED_TWICE, DOWNGRADE_ACCEPTED, Kind,
+    MISSING_VERIFIER_ACCEPTED, PKCE_OPTIONAL, Part, WRONG_VERIFIER_ACCEPTED,
 };
 use super::loopback::{Arrival, Loopback, Over, REFUSED, Step};
 use crate::cli::fetch::Failed;
@@ -80,6 +81,9 @@ impl Verdict {
 /// Why the sign-ins tell nothing.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Inconclusive {
+    /// The first request reached no server.
+    #[error(transparent)]
+    Unreachable(Failed),
     #[error(transparent)]
     Failed(#[from] Failed),
     #[error("{0}")]
@@ -99,6 +103,16 @@ struct Flow {
 pub(super) struct Redirects {
     pub(super) listener: TcpListener,
     pub(super) uri: Url,
+}
+
+impl Redirects {
+    /// The same listener, for further sign-ins.
+    pub(super) fn again(&self) -> io::Result<Self> {
+        Ok(Self {
+            listener: self.listener.try_clone()?,
+            uri: self.uri.clone(),
+        })
+    }
 }
 
 /// Signs in once for each question. `promised`: the metadata says that the server supports S256.
@@ -129,7 +143,7 @@ pub(super) fn examine(
         next: urls.get(next).cloned(),
     });
     let steps: Vec<Step> = steps.collect();
-    invite(&urls, &redirects.uri, &steps);
+    invite(server, &urls, &redirects.uri, &steps);
     let started = Loopback::start(redirects.listener, redirects.uri.path(), steps);
     let loopback = started.map_err(|error| Inconclusive::Other(error.to_string()))?;
     let twice = all(server, &loopback, &mut flows, &open);
@@ -153,6 +167,8 @@ fn begun(server: &Server<'_>, probe: Probe) -> Result<Flow, Inconclusive> {
     let reply = server.authorize(&request)?;
     let outcome = match &reply {
         Reply::SignIn | Reply::Code => Outcome::Unknown,
+        // The server may answer the browser.
+        Reply::Status(_) if reply.is_outage() && probe != Probe::Right => Outcome::Unknown,
         Reply::Refused { .. } | Reply::Status(_) => Outcome::NoCode(reply.told()),
     };
     if probe == Probe::Right && outcome != Outcome::Unknown {
@@ -170,13 +186,18 @@ fn begun(server: &Server<'_>, probe: Probe) -> Result<Flow, Inconclusive> {
     })
 }
 
-fn invite(urls: &[String], redirect: &Url, steps: &[Step]) {
+fn invite(server: &Server<'_>, urls: &[String], redirect: &Url, steps: &[Step]) {
     let (Some(url), Some(step)) = (urls.first(), steps.first()) else {
         return;
     };
     let origin = redirect.origin().ascii_serialization();
+    let place = if server.through_gate {
+        "through the gate"
+    } else {
+        "at the upstream itself, without the gate"
+    };
     complain(&format!(
-        "open this URL in a browser, and sign in. The browser goes on to {} more sign-ins by itself. Whenever the server shows an \
+        "sign-ins {place}: open this URL in a browser, and sign in. The browser goes on to {} more sign-ins by itself. Whenever the server shows an \
          error and no sign-in, open {origin}{REFUSED}{}\n\n{url}\n",
         urls.len().saturating_sub(1),
         step.state
@@ -223,6 +244,11 @@ fn all(
         }
         flow.outcome = match grant {
             Grant::Token => Outcome::Token,
+            Grant::Error { .. } | Grant::Other(_)
+                if grant.is_outage() && flow.probe != Probe::Right =>
+            {
+                Outcome::Unknown
+            }
             Grant::Error { .. } | Grant::Other(_) => Outcome::Refused(grant.told()),
         };
         if flow.probe == Probe::Right && flow.outcome != Outcome::Token {
@@ -256,7 +282,10 @@ fn judge(outcome: &dyn Fn(Probe) -> Outcome, twice: &Grant, promised: bool) -> (
             &CODE_REDEEMED_TWICE,
             "the same token request got a token twice",
         );
+    } else if twice.is_outage() {
+        part.skip(format!("The same token request got {}.", twice.told()));
     } else {
+        part.clear(&CODE_REDEEMED_TWICE);
         part.see(format!(
             "The same token request got {} the second time.",
             twice.told()
@@ -280,12 +309,15 @@ fn judge(outcome: &dyn Fn(Probe) -> Outcome, twice: &Grant, promised: bool) -> (
             is_compared = false;
             part.find(kind, format!("{told}: a token"));
         } else {
-            see(&mut part, &told, &outcome(probe));
+            see(&mut part, kind, &told, &outcome(probe));
         }
     }
+    let is_known = |probe| outcome(probe) != Outcome::Unknown;
     if !is_compared && promised {
         let evidence = "code_challenge_methods_supported has S256, and a token was issued without the verifier";
         part.find(&ADVERTISED_NOT_ENFORCED, evidence);
+    } else if is_known(Probe::Missing) && is_known(Probe::Wrong) {
+        part.clear(&ADVERTISED_NOT_ENFORCED);
     }
     for (probe, kind, how) in [
         (
@@ -299,10 +331,9 @@ fn judge(outcome: &dyn Fn(Probe) -> Outcome, twice: &Grant, promised: bool) -> (
         if outcome(probe) == Outcome::Token {
             part.find(kind, format!("{told}: a token"));
         } else {
-            see(&mut part, &told, &outcome(probe));
+            see(&mut part, kind, &told, &outcome(probe));
         }
     }
-    let is_known = |probe| outcome(probe) != Outcome::Unknown;
     let verdict = if !is_compared {
         Verdict::Ignored
     } else if outcome(Probe::Without) == Outcome::Token {
@@ -315,14 +346,17 @@ fn judge(outcome: &dyn Fn(Probe) -> Outcome, twice: &Grant, promised: bool) -> (
     (part, verdict)
 }
 
-fn see(part: &mut Part, asked: &str, outcome: &Outcome) {
+fn see(part: &mut Part, kind: &'static Kind, asked: &str, outcome: &Outcome) {
+    if matches!(outcome, Outcome::Refused(_) | Outcome::NoCode(_)) {
+        part.clear(kind);
+    }
     match outcome {
         Outcome::Token => {}
         Outcome::Refused(told) => part.see(format!("Refused: {asked} ({told}).")),
         Outcome::NoCode(told) => part.see(format!(
             "Refused before a code was issued: {asked} ({told})."
         )),
-        Outcome::Unknown => part.skip(format!("Not answered in time: {asked}.")),
+        Outcome::Unknown => part.skip(format!("Not answered, or not in time: {asked}.")),
     }
 }
 
@@ -411,5 +445,24 @@ mod tests {
         }
         let (codes, _) = judged(&[no(), no(), no(), no()], &Grant::Token, false);
         assert_eq!(codes, ["code_redeemed_twice"]);
+    }
+
+    #[test]
+    fn only_what_was_answered_is_in_order() {
+        let outcome = |probe| match probe {
+            Probe::Right => Outcome::Token,
+            Probe::Missing | Probe::Downgrade => no(),
+            Probe::Wrong | Probe::Without => Outcome::Unknown,
+        };
+        let (part, _) = judge(&outcome, &Grant::Other(400), true);
+        let cleared: Vec<&str> = part.cleared.iter().map(|kind| kind.code).collect();
+        let expected = [
+            "code_redeemed_twice",
+            "missing_verifier_accepted",
+            "downgrade_accepted",
+        ];
+        assert_eq!(cleared, expected);
+        let (part, _) = judge(&outcome, &Grant::Other(503), true);
+        assert!(!part.cleared.contains(&&CODE_REDEEMED_TWICE));
     }
 }

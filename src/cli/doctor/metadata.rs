@@ -1,25 +1,37 @@
 //! The metadata of the server, compared with the configuration.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use url::Url;
 
 use super::finding::{
-    ENDPOINT_ELSEWHERE, ENDPOINT_NOT_CONFIGURED, ISSUER_DIFFERS, PLAIN_ADVERTISED, Part,
-    S256_NOT_ADVERTISED,
+    ENDPOINT_ELSEWHERE, ENDPOINT_NOT_CONFIGURED, ISSUER_DIFFERS, OTHER_ORIGIN_ADVERTISED,
+    PLAIN_ADVERTISED, Part, S256_NOT_ADVERTISED,
 };
 use crate::cli::learned::{Document, KINDS, learn};
 use crate::cli::shown::shown;
 use crate::gateway::Settings;
 use crate::route::Endpoints;
 
-/// What the documents say that the configuration does not.
-pub(super) fn judge(upstream: &Url, settings: &Settings, documents: &[Document]) -> Part {
+/// The most members of a document that are read.
+const MOST: usize = 100;
+
+/// What the documents say that the configuration does not. `asked`: the address that served them. `upstream`: the configured one.
+pub(super) fn judge(
+    asked: &Url,
+    upstream: &str,
+    settings: &Settings,
+    documents: &[Document],
+) -> Part {
     let mut part = Part::default();
     if documents.is_empty() {
         let paths = shown(&settings.endpoints.metadata.join(", "));
         part.see(format!("The server has no metadata (asked at {paths})."));
         return part;
     }
-    let learned = match learn(upstream, documents) {
+    let evidence = other_origins(&[upstream, &settings.public_origin], documents);
+    part.settle(&OTHER_ORIGIN_ADVERTISED, evidence);
+    let learned = match learn(asked, documents) {
         Ok(learned) => learned,
         Err(refusal) => {
             let refusal = refusal.to_string();
@@ -50,6 +62,11 @@ pub(super) fn judge(upstream: &Url, settings: &Settings, documents: &[Document])
             );
         }
     }
+    for kind in [&ENDPOINT_ELSEWHERE, &ENDPOINT_NOT_CONFIGURED] {
+        if !part.has(kind) {
+            part.clear(kind);
+        }
+    }
     let methods = learned.methods.unwrap_or_default();
     let has = |name: &str| methods.iter().any(|method| method == name);
     let lists = format!(
@@ -60,19 +77,33 @@ pub(super) fn judge(upstream: &Url, settings: &Settings, documents: &[Document])
             methods.join(", ")
         }
     );
-    if has("plain") {
-        part.find(&PLAIN_ADVERTISED, lists.clone());
-    }
-    if !has("S256") {
-        part.find(&S256_NOT_ADVERTISED, lists);
-    }
-    if let (Some(ours), Some(theirs)) = (&settings.issuer, &learned.issuer)
-        && ours != theirs
-    {
-        let evidence = format!("{} here, {} in the metadata", shown(ours), shown(theirs));
-        part.find(&ISSUER_DIFFERS, evidence);
+    part.settle(&PLAIN_ADVERTISED, has("plain").then(|| lists.clone()));
+    part.settle(&S256_NOT_ADVERTISED, (!has("S256")).then_some(lists));
+    if let (Some(ours), Some(theirs)) = (&settings.issuer, &learned.issuer) {
+        let evidence = || format!("{} here, {} in the metadata", shown(ours), shown(theirs));
+        part.settle(&ISSUER_DIFFERS, (ours != theirs).then(evidence));
     }
     part
+}
+
+/// The origins of endpoints that are none of `known`, each with the names of these endpoints.
+fn other_origins(known: &[&str], documents: &[Document]) -> Option<String> {
+    let origin = |text: &str| Some(Url::parse(text).ok()?.origin().ascii_serialization());
+    let known: Vec<String> = known.iter().filter_map(|text| origin(text)).collect();
+    let mut others: BTreeMap<String, BTreeSet<&str>> = BTreeMap::new();
+    for (name, value) in documents.iter().flat_map(|it| it.members.iter().take(MOST)) {
+        let url = value.as_str().filter(|_| name.ends_with("_endpoint"));
+        let Some(origin) = url.and_then(origin).filter(|it| !known.contains(it)) else {
+            continue;
+        };
+        others.entry(origin).or_default().insert(name);
+    }
+    let told = others.into_iter().map(|(origin, names)| {
+        let names: Vec<&str> = names.into_iter().collect();
+        format!("{} ({})", shown(&origin), shown(&names.join(", ")))
+    });
+    let told: Vec<String> = told.collect();
+    (!told.is_empty()).then(|| told.join("; "))
 }
 
 /// The configured paths of a kind of endpoint, with its aliases.
@@ -122,6 +153,7 @@ mod tests {
     const TEXT: &str = r#"
         [[upstream]]
         url = "http://127.0.0.1:9000"
+        public_url = "https://login.example"
         [upstream.endpoints]
         authorization = ["/authorize"]
         token = ["/token"]
@@ -136,7 +168,13 @@ mod tests {
         let document = Document::parse("/metadata", members.to_string().as_bytes());
         let url = Url::parse("http://127.0.0.1:9000").unwrap();
         let documents: Vec<Document> = document.into_iter().collect();
-        let part = judge(&url, &config.upstreams[0].gateway, &documents);
+        let upstream = &config.upstreams[0];
+        let origin = upstream.connection.origin();
+        let part = judge(&url, &origin, &upstream.gateway, &documents);
+        let findings = part.findings.iter();
+        for kind in findings.map(|finding| finding.kind) {
+            assert!(!part.cleared.contains(&kind), "{}", kind.code);
+        }
         let findings = part.findings.iter();
         let codes = findings.map(|finding| format!("{}: {}", finding.kind.code, finding.evidence));
         codes.collect()
@@ -180,6 +218,14 @@ mod tests {
             other[member] = value;
             assert_eq!(found(&other).first().map(String::as_str), Some(expected));
         }
+        let mut other = good.clone();
+        for member in ["token_endpoint", "revocation_endpoint"] {
+            other[member] = json!("https://old.example:8443/x");
+        }
+        assert_eq!(
+            found(&other)[0],
+            "other_origin_advertised: https://old.example:8443 (revocation_endpoint, token_endpoint)"
+        );
         let other = json!({
             "issuer": "http://127.0.0.1:9000",
             "authorization_endpoint": "http://127.0.0.1:9000/authorize",

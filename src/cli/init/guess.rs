@@ -165,6 +165,7 @@ mod tests {
             headers.insert(LOCATION, HeaderValue::try_from(location).unwrap());
         }
         Answer {
+            peer: std::net::IpAddr::from([127, 0, 0, 1]),
             status: http::StatusCode::from_u16(status).unwrap(),
             headers,
             body: body.into(),

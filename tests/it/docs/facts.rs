@@ -261,29 +261,70 @@ fn the_manual_lists_the_commands_and_their_options() {
     }
 }
 
-/// The codes of findings and their severities, from the list that defines them.
+/// A kind of finding, as its source defines it: code, severity, title and clause.
+type Kind = (String, String, String, String);
+
+fn kinds() -> Vec<Kind> {
+    let source = read("src/cli/doctor/finding.rs");
+    let (_, list) = source.split_once("\nkinds! {\n").expect("a list");
+    let (list, _) = list.split_once("\n}").expect("its end");
+    let lines: Vec<&str> = list.lines().map(str::trim).collect();
+    let text = |line: &str| line.trim_matches('"').replace("\\\"", "\"");
+    let kinds = lines.chunks(4).map(|kind| {
+        let [name, title, clause, _] = kind else {
+            panic!("four lines: {kind:?}")
+        };
+        let (_, name) = name.split_once(": \"").expect("a code");
+        let (code, severity) = name.split_once("\" ").expect("a severity");
+        (
+            code.to_owned(),
+            severity.to_lowercase(),
+            text(title),
+            text(clause),
+        )
+    });
+    kinds.collect()
+}
+
+/// The table, and a section for each code.
 #[test]
 fn the_manual_lists_the_findings_of_doctor() {
-    let source = read("src/cli/doctor/finding.rs");
-    let (_, list) = source.split_once("\nkinds! {").expect("a list");
-    let lines = list.lines().take_while(|line| *line != "}");
-    let defined = lines.filter_map(|line| {
-        let (_, rest) = line.split_once(": \"")?;
-        let (code, severity) = rest.split_once("\" ")?;
-        line.starts_with("    ").then_some(())?;
-        (!severity.contains(' ')).then(|| (code.to_owned(), severity.to_lowercase()))
-    });
-    let defined: BTreeMap<String, String> = defined.collect();
-    assert!(defined.len() > 20, "{defined:?}");
-    let page = read("docs/src/commands.md");
-    let rows = section(&page, "### Findings").lines();
-    let rows = rows.take_while(|line| !line.starts_with("## "));
+    let kinds = kinds();
+    assert!(kinds.len() > 20, "{kinds:?}");
+    let page = read("docs/src/doctor.md");
+    let rows = section(&page, "## Findings").lines();
     let listed = rows.filter_map(|row| {
-        let mut cells = row.strip_prefix("| `")?.split('|').map(str::trim);
-        let (code, severity) = (cells.next()?, cells.next()?);
-        Some((code.trim_end_matches('`').to_owned(), severity.to_owned()))
+        let mut cells = row.strip_prefix("| [`")?.split('|').map(str::trim);
+        let (code, _) = cells.next()?.split_once('`')?;
+        Some((
+            code.to_owned(),
+            cells.next()?.to_owned(),
+            cells.next()?.to_owned(),
+        ))
     });
-    assert_eq!(listed.collect::<BTreeMap<_, _>>(), defined);
+    let in_table =
+        |(code, severity, title, _): &Kind| (code.clone(), severity.clone(), title.clone());
+    let defined: BTreeSet<_> = kinds.iter().map(in_table).collect();
+    assert_eq!(listed.collect::<BTreeSet<_>>(), defined);
+    let scores = section(&page, "## Severities");
+    for (code, severity, title, clause) in &kinds {
+        let range = match severity.as_str() {
+            "high" => ", CVSS 7.0-8.9",
+            "medium" => ", CVSS 4.0-6.9",
+            "low" => ", CVSS 0.1-3.9",
+            _ => "",
+        };
+        let row = format!(
+            "| {severity} | {} |",
+            range.strip_prefix(", CVSS ").unwrap_or("none")
+        );
+        assert!(scores.contains(&row), "{row}");
+        let text = section(&page, &format!("### `{code}`"));
+        let first = format!("\n{title} ({severity}{range}; {clause})\n\n");
+        assert!(text.starts_with(&first), "{code}: {text}");
+        assert!(text.len() > first.len() + 40, "{code} says what to do");
+    }
+    assert_eq!(page.matches("\n### ").count(), kinds.len());
 }
 
 /// Each row of these tables begins with the name of a package.
@@ -320,5 +361,5 @@ fn the_manual_states_the_tested_versions() {
         assert!(tested, "{name} {version}");
         checked += 1;
     }
-    assert_eq!(checked, 20);
+    assert_eq!(checked, 21);
 }

@@ -8,6 +8,8 @@ use super::page::{Folder, busy};
 use super::{all_kinds, rig};
 use crate::support::gate::{self, file, scratch};
 use crate::support::rig::Rig;
+#[cfg(target_arch = "x86_64")]
+use crate::support::sarif::complaints;
 use crate::support::schema;
 
 const SCHEMA: &str = include_str!("../../../docs/src/review.schema.json");
@@ -66,37 +68,11 @@ fn sarif_is_valid_and_code_scanning_accepts_it() {
         let admin = rig.gate.address("admin").to_string();
         let written = gate::run(&["review", "--admin", &admin, "--format", "sarif"]);
         let written = String::from_utf8(written.stdout).unwrap();
-        let found = found_in(&file(&folder, "review.sarif", &written));
+        let found = complaints(&file(&folder, "review.sarif", &written));
         assert!(found.is_empty(), "{found:#?} in {written}");
     }
     let wrong = "{\"version\": \"2.1.0\", \"runs\": [{\"tool\": {\"driver\": {}}, \"results\": [{\"level\": \"high\"}]}]}";
-    let found = found_in(&file(&folder, "wrong.sarif", wrong));
+    let found = complaints(&file(&folder, "wrong.sarif", wrong));
     assert!(!found.is_empty());
     fs::remove_dir_all(folder).unwrap();
-}
-
-/// The lines with errors and warnings.
-#[cfg(target_arch = "x86_64")]
-fn found_in(path: &std::path::Path) -> Vec<String> {
-    use crate::support::fixture::packaged;
-    use std::os::unix::fs::PermissionsExt as _;
-
-    /// The manual has no address on the web yet.
-    const NO_ADDRESS: &str = "SARIF2005";
-    let tool = packaged("@microsoft/sarif-multitool-linux/Sarif.Multitool");
-    // The package makes it executable in a script, and no package's script runs here.
-    fs::set_permissions(&tool, fs::Permissions::from_mode(0o755)).unwrap();
-    let output = std::process::Command::new(tool)
-        .args(["validate", "--rule-kind", "Sarif;Ghas"])
-        .arg(path)
-        .env("DOTNET_SYSTEM_GLOBALIZATION_INVARIANT", "1")
-        .output()
-        .expect("the validator starts");
-    let told = String::from_utf8(output.stdout).unwrap();
-    assert!(told.contains("1 files scanned"), "{told}");
-    let lines = told.lines().filter(|line| {
-        let is_found = line.contains(": error ") || line.contains(": warning ");
-        is_found && !line.contains(NO_ADDRESS)
-    });
-    lines.map(str::to_owned).collect()
 }

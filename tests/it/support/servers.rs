@@ -56,6 +56,11 @@ pub(crate) static DJANGO_ALLAUTH: Target = Target {
     profile: &DJANGO_ALLAUTH_PROFILE,
     response_mode: None,
 };
+/// django-allauth that requires PKCE of public clients, as it does unless it is changed.
+pub(crate) static DJANGO_ALLAUTH_WITH_PKCE: Target = Target {
+    profile: &DJANGO_ALLAUTH_WITH_PKCE_PROFILE,
+    response_mode: None,
+};
 pub(crate) static AUTHLIB_SERVER: Target = Target {
     profile: &AUTHLIB_SERVER_PROFILE,
     response_mode: None,
@@ -71,6 +76,10 @@ pub(crate) static OAUTH2_MOCK_SERVER: Target = Target {
 
 pub(crate) static BETTER_AUTH: Target = Target {
     profile: &BETTER_AUTH_PROFILE,
+    response_mode: None,
+};
+pub(crate) static WORKERS_OAUTH_PROVIDER: Target = Target {
+    profile: &WORKERS_OAUTH_PROVIDER_PROFILE,
     response_mode: None,
 };
 pub(crate) static HOME_ASSISTANT: Target = Target {
@@ -139,15 +148,22 @@ static DJANGO_OAUTH_TOOLKIT_PROFILE: Profile = Profile {
     running: OnceLock::new(),
 };
 
-static DJANGO_ALLAUTH_PROFILE: Profile = Profile {
-    program: "servers/django_allauth.py",
-    authorization: &["/identity/o/authorize"],
-    token: &["/identity/o/api/token"],
-    metadata: "/.well-known/openid-configuration",
-    other_client: ("conf", "sekrit"),
-    tls: false,
-    running: OnceLock::new(),
-};
+const fn django_allauth(program: &'static str) -> Profile {
+    Profile {
+        program,
+        authorization: &["/identity/o/authorize"],
+        token: &["/identity/o/api/token"],
+        metadata: "/.well-known/openid-configuration",
+        other_client: ("conf", "sekrit"),
+        tls: false,
+        running: OnceLock::new(),
+    }
+}
+
+static DJANGO_ALLAUTH_PROFILE: Profile = django_allauth("servers/django_allauth.py");
+
+static DJANGO_ALLAUTH_WITH_PKCE_PROFILE: Profile =
+    django_allauth("servers/django_allauth_with_pkce.py");
 
 static AUTHLIB_SERVER_PROFILE: Profile = Profile {
     program: "servers/authlib_server.py",
@@ -174,6 +190,16 @@ static BETTER_AUTH_PROFILE: Profile = Profile {
     authorization: &["/api/auth/oauth2/authorize"],
     token: &["/api/auth/oauth2/token"],
     metadata: "/api/auth/.well-known/openid-configuration",
+    other_client: ("conf", "sekrit"),
+    tls: false,
+    running: OnceLock::new(),
+};
+
+static WORKERS_OAUTH_PROVIDER_PROFILE: Profile = Profile {
+    program: "servers/workers-oauth-provider.mjs",
+    authorization: &["/authorize"],
+    token: &["/oauth/token"],
+    metadata: "/.well-known/oauth-authorization-server",
     other_client: ("conf", "sekrit"),
     tls: false,
     running: OnceLock::new(),
