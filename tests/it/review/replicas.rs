@@ -41,12 +41,15 @@ impl Replicas {
             redis.address()
         );
         let enforced = (0..CLIENTS).filter(|number| number % 2 == 1);
-        let tables: String = enforced
+        let tables: Vec<String> = enforced
             .map(|number| {
-                let id = name(number);
-                format!("[[upstream.client]]\nid = {id:?}\nmode = \"enforce\"\n")
+                format!(
+                    "[[upstream.client]]\nid = {:?}\nmode = \"enforce\"\n",
+                    name(number)
+                )
             })
             .collect();
+        let tables = tables.concat();
         let config = Config {
             server: "drain = \"10ms\"",
             store: &store,
@@ -227,7 +230,7 @@ impl Ledger {
         *self.decisions.entry(kind).or_default() += 1;
         let row = self.clients.entry(text("client").to_owned()).or_default();
         let mut add = |member: &str| *row.entry(member.to_owned()).or_default() += 1;
-        if !violation.is_empty() && !(step.is_empty() && decision == "allowed") {
+        if !violation.is_empty() && (!step.is_empty() || decision != "allowed") {
             add(&format!("violation {violation}"));
         }
         let about_challenge = [
