@@ -61,6 +61,15 @@ pub(crate) struct Lost {
     problem: String,
 }
 
+/// What a turn did.
+#[derive(Debug, Default)]
+struct Done {
+    /// Clients were promoted that are not enforced yet.
+    has_promoted: bool,
+    /// The next turn may promote more.
+    is_full: bool,
+}
+
 impl Counts {
     /// Adds what the file and Redis have to the counts, enforces the clients that are promoted, and writes the file, so that a folder
     /// that does not exist is noticed at once. A file that cannot be read is left alone and reported, and nothing is kept: the next
@@ -103,14 +112,14 @@ impl Counts {
     /// Turns the ratchet, shares the counts and writes the file again and again, and warns once a day of report mode that does not
     /// end.
     pub(super) async fn keep(&self) {
-        let (mut warned, mut summed) = (None, Instant::now());
+        let (mut warned, mut summed, mut is_full) = (None, Instant::now(), false);
         loop {
             let today = clock::today();
             if warned != Some(today) {
                 warned = Some(today);
                 warn(&self.shared, clock::wall());
             }
-            let mut is_due = summed.elapsed() >= SUM;
+            let mut is_due = is_full || summed.elapsed() >= SUM;
             tokio::select! {
                 () = sleep(EVERY) => {}
                 () = self.signals.reloaded.notified() => is_due = true,
@@ -118,7 +127,9 @@ impl Counts {
             if is_due {
                 summed = Instant::now();
             }
-            if self.turn(is_due).await {
+            let done = self.turn(is_due).await;
+            is_full = done.is_full;
+            if done.has_promoted {
                 self.signals.promoted.notify_one();
             }
         }
@@ -135,14 +146,13 @@ impl Counts {
         }
     }
 
-    /// Shares the counts, promotes clients, and writes the file. `is_due`: what the other gates counted is read. Returns whether
-    /// clients were promoted that are not enforced yet.
-    async fn turn(&self, is_due: bool) -> bool {
+    /// Shares the counts, promotes clients, and writes the file. `is_due`: what the other gates counted is read.
+    async fn turn(&self, is_due: bool) -> Done {
         let (snapshot, now) = (self.shared.snapshot(), clock::wall());
-        let mut has_promoted = false;
+        let mut done = Done::default();
         let mut all = Vec::with_capacity(snapshot.sites.len());
         for site in &snapshot.sites {
-            has_promoted |= share(&self.shared.telemetry, site, now).await;
+            done.has_promoted |= share(&self.shared.telemetry, site, now).await;
             let own = site.state.telemetry.tally().rows();
             let is_shared = site.store.redis().is_some();
             let is_off = site.settings.promote == Promote::Off;
@@ -158,9 +168,10 @@ impl Counts {
             };
             let turned = site.turn_ratchet(rows, &own, now);
             if !turned.promoted.is_empty() {
-                has_promoted = true;
+                done.has_promoted = true;
                 share(&self.shared.telemetry, site, now).await;
             }
+            done.is_full |= turned.is_full();
             tell(&self.shared.telemetry, site, &turned);
             let kept = if is_shared { Vec::new() } else { own };
             let name = site.settings.name.clone();
@@ -172,7 +183,7 @@ impl Counts {
             let written = spawn_blocking(move || write(&shared, kept, all));
             drop(written.await);
         }
-        has_promoted
+        done
     }
 }
 

@@ -15,6 +15,9 @@ const DAY: u64 = 86_400;
 /// The most promotions of an upstream. Each is a rule in memory.
 const MOST: usize = 10_000;
 
+/// The most clients that one turn of the ratchet promotes or tells of. The others follow in the next one: each has a line in the log.
+const AT_ONCE: usize = 100;
+
 /// What was done with a client. Times are in seconds since 1970.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Promotion {
@@ -91,6 +94,13 @@ pub(crate) struct Turned {
     pub(crate) downgraded: Vec<(String, Promotion)>,
 }
 
+impl Turned {
+    /// Whether more clients may follow in the next turn.
+    pub(crate) fn is_full(&self) -> bool {
+        self.proposed.len() + self.promoted.len() >= AT_ONCE
+    }
+}
+
 /// The promotions of an upstream, and what decides about them.
 pub(super) struct Ratchet<'s> {
     pub(super) promote: Promote,
@@ -122,7 +132,7 @@ impl Ratchet<'_> {
                 continue;
             };
             let is_told = known.is_downgraded(now) || row.last_bad <= known.downgraded;
-            if row.last_bad >= known.since && !is_told {
+            if row.last_bad >= known.since && !is_told && turned.downgraded.len() < AT_ONCE {
                 known.downgraded = now;
                 turned.downgraded.push((client.into(), *known));
             }
@@ -147,6 +157,9 @@ impl Ratchet<'_> {
         all.retain(|client, promotion| promotion.is_enforced || is_open(client));
         let is_enforced = matches!(self.promote, Promote::Enforce { .. });
         for client in steady {
+            if turned.is_full() {
+                break;
+            }
             let known = all.get(client).map(|promotion| promotion.is_enforced);
             let is_news = match known {
                 None => all.len() < MOST,

@@ -214,11 +214,23 @@ fn the_number_of_promotions_is_bounded() {
     let names: Vec<String> = (0..MOST + 5)
         .map(|number| format!("c{number:06}x"))
         .collect();
-    let row = row(0);
+    let (row, bad) = (row(0), row(NOW + DAY));
     let rows: Vec<_> = names.iter().map(|name| (name.as_str(), &row)).collect();
-    let turned = scene.turn(&rows, NOW);
-    assert_eq!(turned.promoted.len(), MOST);
-    assert_eq!(scene.turn(&rows, NOW + 1), Turned::default());
+    let mut promoted = 0;
+    for turn in 0.. {
+        let turned = scene.turn(&rows, NOW + turn);
+        assert!(turned.promoted.len() <= AT_ONCE);
+        promoted += turned.promoted.len();
+        if !turned.is_full() {
+            break;
+        }
+    }
+    assert_eq!(promoted, MOST);
+    let fallen = names.iter().map(|name| (name.as_str(), &bad));
+    let fallen: Vec<_> = fallen.collect();
+    let told = [1, 2].map(|turn| scene.turn(&fallen, NOW + DAY + turn).downgraded);
+    assert!(told.iter().all(|clients| clients.len() == AT_ONCE));
+    assert_ne!(told[0], told[1], "the others follow");
 }
 
 /// A gate that another one follows, and two replicas.
