@@ -139,10 +139,7 @@ impl Counts {
     pub(super) async fn finish(self) {
         self.turn(false).await;
         for site in &self.shared.snapshot().sites {
-            if let Some(redis) = site.store.redis() {
-                // Without an answer, the seat is free after an hour.
-                let _left = site.state.leave(&redis.seats()).await;
-            }
+            site.leave().await;
         }
     }
 
@@ -189,10 +186,9 @@ impl Counts {
 
 /// Shares the counts with other gates, if the store is in Redis. Returns whether more clients are enforced.
 async fn share(telemetry: &Telemetry, site: &Site, now: u64) -> bool {
-    let Some(redis) = site.store.redis() else {
+    let Some(shared) = site.share(now).await else {
         return false;
     };
-    let shared = site.state.share(&redis.seats(), now).await;
     let is_lost = &site.state.is_share_lost;
     match shared {
         Ok(has_promoted) => {

@@ -17,13 +17,14 @@ use crate::answer::origins::Origins;
 use crate::oauth::redirect::target_digest;
 use crate::oauth::{CodeKind, Digest};
 use crate::policy::{Namesake, Rules};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 use crate::telemetry::tally::{Name, Row};
 use crate::upstream::{self, Connector};
 
 use super::settings::{BrowserBinding, Correlation, Settings};
 
 use ratchet::{Promoted, Ratchet, Turned};
+use replicas::Replica;
 pub(crate) use replicas::{Counted, Gates};
 pub(crate) use report::Reporting;
 pub(crate) use state::SiteState;
@@ -241,13 +242,35 @@ impl Site {
     /// What all gates that share the store have counted.
     pub(crate) async fn counted(&self) -> Counted {
         let tally = self.state.telemetry.tally();
-        match self.store.redis() {
-            Some(redis) => self.state.counted(&redis.seats(), tally.most()).await,
+        match self.replica() {
+            Some(replica) => replica.counted(tally.most()).await,
             None => Counted {
                 rows: tally.rows(),
                 gates: None,
             },
         }
+    }
+
+    /// Shares counts and promotions with the other gates ([`Replica::share`]). `None`: no store is shared.
+    pub(crate) async fn share(&self, now: u64) -> Option<Result<bool, StoreError>> {
+        Some(self.replica()?.share(now).await)
+    }
+
+    /// Leaves the place of the counts to the next gate.
+    pub(crate) async fn leave(&self) {
+        if let Some(replica) = self.replica() {
+            // Without an answer, the seat is free after an hour.
+            let _left = replica.leave().await;
+        }
+    }
+
+    fn replica(&self) -> Option<Replica<'_>> {
+        Some(Replica {
+            seats: self.store.redis()?.seats(),
+            seat: &self.state.seat,
+            tally: self.state.telemetry.tally(),
+            promotions: &self.state.promotions,
+        })
     }
 
     fn ratchet(&self) -> Ratchet<'_> {

@@ -1,6 +1,7 @@
 //! The store in Redis or Valkey, for several gates in front of one upstream.
 //!
 //! - `fields`: what keys contain, and the arguments of scripts, as bytes.
+//! - `kept`: what is known of a code without a handle.
 //! - `keyspace`: calls about the keys of one upstream, and how they ended.
 //! - `link`: one worker's access to the servers, inside a deadline.
 //! - `owners`: whose a sign-in or a code is.
@@ -41,6 +42,7 @@
 //! **Time.** Records expire by the server's clock. A claim stays until its code expires, so burning a claimed code needs no call.
 
 mod fields;
+mod kept;
 mod keyspace;
 mod link;
 #[cfg(test)]
@@ -67,7 +69,8 @@ use crate::flow::{
 };
 use crate::network::Network;
 use crate::oauth::{AuthorizationCode, Digest};
-use fields::{decimal, lifetime, mark, owner_bytes, owner_of};
+use fields::{decimal, lifetime, mark, owner_bytes};
+use kept::Kept;
 pub(crate) use keyspace::Keyspace;
 use link::Command;
 #[cfg(not(test))]
@@ -414,21 +417,8 @@ impl RedisStore {
         let [owner, record] = answer.list() else {
             return Err(self.keyspace.garbage(Verb::Redeem));
         };
-        let owner = owner_of(owner, false).map(|owner| owner.client);
-        Ok(match (owner, record) {
-            (None, Value::Nil) => Kept::Nowhere,
-            // It has a handle.
-            (owner, Value::Nil) => Kept::Dead(Redeemed::Unknown(owner)),
-            (Some(owner), Value::Bytes(record)) => {
-                let sealer = &self.envelopes.sealer;
-                match sealer.open(Purpose::Code, raw.as_bytes(), record) {
-                    Ok(bound) => Kept::Code(bound),
-                    Err(Unopened::ForeignKey) => Kept::Dead(Redeemed::Expired(Some(owner))),
-                    Err(Unopened::Forged) => return Err(self.keyspace.garbage(Verb::Redeem)),
-                }
-            }
-            _ => return Err(self.keyspace.garbage(Verb::Redeem)),
-        })
+        let kept = Kept::read(&self.envelopes.sealer, raw, owner, record);
+        kept.ok_or_else(|| self.keyspace.garbage(Verb::Redeem))
     }
 
     /// Ends a claim. A code that is burnt stays claimed, which is the same for everyone.
@@ -494,13 +484,6 @@ impl RedisStore {
         let both = here.into_iter().zip(owners);
         Ok(both.map(|(here, there)| here.or(there)).collect())
     }
-}
-
-/// What is known under the digest of a code.
-enum Kept {
-    Code(BoundCode),
-    Dead(Redeemed),
-    Nowhere,
 }
 
 /// Prints no record and no password.

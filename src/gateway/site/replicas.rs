@@ -5,12 +5,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::ratchet::Promoted;
-use super::state::SiteState;
+use super::ratchet::{Promoted, Promotions};
 use crate::oauth::Digest;
 use crate::store::seats::{Count, Gate, SEATS, Seats, Written};
 use crate::store::{StoreError, random};
-use crate::telemetry::tally::{Name, Row};
+use crate::telemetry::tally::{Name, Row, Tally};
 
 /// Where this gate's counts are in Redis.
 #[derive(Debug, Default)]
@@ -51,34 +50,42 @@ pub(crate) enum Gates {
     This,
 }
 
-impl SiteState {
+/// The counts and promotions of this gate, and those of all others.
+pub(super) struct Replica<'s> {
+    pub(super) seats: Seats<'s>,
+    pub(super) seat: &'s Seat,
+    pub(super) tally: &'s Tally,
+    pub(super) promotions: &'s Promotions,
+}
+
+impl Replica<'_> {
     /// Writes what this gate has counted since the last time, and the promotions that it made, and adds the promotions of others.
     /// Returns whether more clients are enforced. `now`: seconds since 1970.
-    pub(crate) async fn share(&self, seats: &Seats<'_>, now: u64) -> Result<bool, StoreError> {
-        if !self.write(seats, now).await? {
+    pub(super) async fn share(&self, now: u64) -> Result<bool, StoreError> {
+        if !self.write(now).await? {
             // Another gate went on from the counts in the seat, so this one begins again in another.
-            self.telemetry.tally().clear();
+            self.tally.clear();
             *self.seat.taken() = None;
-            self.write(seats, now).await?;
+            self.write(now).await?;
         }
-        self.share_promotions(seats).await
+        self.share_promotions().await
     }
 
     /// Writes the rows with new requests. Returns `false` if the seat was lost.
-    async fn write(&self, seats: &Seats<'_>, now: u64) -> Result<bool, StoreError> {
+    async fn write(&self, now: u64) -> Result<bool, StoreError> {
         let known = *self.seat.taken();
         let Some(mut taken) = (match known {
             Some(taken) => Some(taken),
-            None => self.take(seats).await?,
+            None => self.take().await?,
         }) else {
             return Ok(true); // all seats are taken
         };
         loop {
-            let rows = self.telemetry.tally().rows();
+            let rows = self.tally.rows();
             let is_new = |row: &Row| row.last_seen > 0 && row.last_seen >= taken.written;
             let rows = rows.iter().filter(|(_, row)| is_new(row));
             let counts: Vec<Count> = rows.filter_map(|row| count(&row.0, row)).collect();
-            match seats.write(taken.number, &taken.gate, &counts).await? {
+            match self.seats.write(taken.number, &taken.gate, &counts).await? {
                 Written::NotOurs => return Ok(false),
                 Written::Alone if taken.written > 0 => taken.written = 0,
                 Written::Done | Written::Alone => break,
@@ -90,13 +97,11 @@ impl SiteState {
     }
 
     /// Takes the first free seat, and goes on from its counts.
-    async fn take(&self, seats: &Seats<'_>) -> Result<Option<Taken>, StoreError> {
+    async fn take(&self) -> Result<Option<Taken>, StoreError> {
         let gate = random()?;
         for number in 0..SEATS {
-            if seats.take(number, &gate).await? {
-                self.telemetry
-                    .tally()
-                    .restore(read(seats.read(number).await?));
+            if self.seats.take(number, &gate).await? {
+                self.tally.restore(read(self.seats.read(number).await?));
                 let taken = Taken {
                     number,
                     gate,
@@ -109,28 +114,28 @@ impl SiteState {
         Ok(None)
     }
 
-    async fn share_promotions(&self, seats: &Seats<'_>) -> Result<bool, StoreError> {
-        let theirs: Promoted = read(seats.shared().await?).collect();
+    async fn share_promotions(&self) -> Result<bool, StoreError> {
+        let theirs: Promoted = read(self.seats.shared().await?).collect();
         let mut ours = self.promotions.get();
         ours.retain(|client, promotion| promotion.is_enforced && !theirs.contains_key(client));
         let ours = ours.iter().filter_map(|of| count(of.0, &of));
-        seats.share(&ours.collect::<Vec<_>>()).await?;
+        self.seats.share(&ours.collect::<Vec<_>>()).await?;
         Ok(self.promotions.add(theirs))
     }
 
     /// Gives the seat to the next gate.
-    pub(crate) async fn leave(&self, seats: &Seats<'_>) -> Result<(), StoreError> {
+    pub(super) async fn leave(&self) -> Result<(), StoreError> {
         let taken = self.seat.taken().take();
         match taken {
-            Some(taken) => seats.leave(taken.number, &taken.gate).await,
+            Some(taken) => self.seats.leave(taken.number, &taken.gate).await,
             None => Ok(()),
         }
     }
 
     /// The rows of all gates. `most`: of single clients and origins; others are added together.
-    pub(crate) async fn counted(&self, seats: &Seats<'_>, most: usize) -> Counted {
-        let own = self.telemetry.tally().rows();
-        match self.others(seats).await {
+    pub(super) async fn counted(&self, most: usize) -> Counted {
+        let own = self.tally.rows();
+        match self.others().await {
             Ok(others) => Counted {
                 gates: Some(Gates::All {
                     others: others.len(),
@@ -144,12 +149,12 @@ impl SiteState {
         }
     }
 
-    async fn others(&self, seats: &Seats<'_>) -> Result<Vec<Vec<(Name, Row)>>, StoreError> {
+    async fn others(&self) -> Result<Vec<Vec<(Name, Row)>>, StoreError> {
         let own = self.seat.number();
         let mut all = Vec::new();
-        for seat in seats.used().await? {
+        for seat in self.seats.used().await? {
             if Some(seat) != own {
-                let rows: Vec<_> = read(seats.read(seat).await?).collect();
+                let rows: Vec<_> = read(self.seats.read(seat).await?).collect();
                 all.extend((!rows.is_empty()).then_some(rows));
             }
         }
