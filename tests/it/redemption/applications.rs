@@ -5,8 +5,8 @@ use serde_json::json;
 
 use crate::support::client::{Authorization, assert_refused, assert_token};
 use crate::support::http::Response;
-use crate::support::rig::{Config, Jar, REDIRECT_URI, Rig, target};
-use crate::support::scripted::{Act, Shape, Then, app_answer, json as json_reply};
+use crate::support::rig::{Config, HOST, Jar, REDIRECT_URI, Rig, target};
+use crate::support::scripted::{Act, Scripted, Shape, Then, app_answer, json as json_reply};
 use crate::support::store::is_handle;
 
 use super::assert_page;
@@ -459,5 +459,38 @@ fn cookies_of_another_host_do_not_hide_those_of_the_gate() {
         200
     );
     let code = tab.code(&rig, &mut tossed, true);
+    assert_token(&rig.redeem(&tab.authorization, &code));
+}
+
+/// Two servers behind one host: the browser sends both the cookies of sign-ins at either. They contain handles.
+#[test]
+fn a_server_does_not_get_the_cookies_of_sign_ins_at_another() {
+    let other = Scripted::start();
+    let url = other.url();
+    let tables = format!(
+        "[[upstream]]\nname = \"other\"\nurl = \"{url}\"\npublic_url = \"http://{HOST}\"\nprefix = \"/other\"\n\
+         [upstream.endpoints]\nauthorization = [\"/authorize\"]\ntoken = [\"/token\"]\nmetadata = []\n"
+    );
+    let (rig, mut jar) = (rig_with(&tables), Jar::default());
+    let tab = Tab::open(&rig, &mut jar, rig.authorization());
+    jar.0
+        .push(("session".to_owned(), "of-the-server".to_owned()));
+    let cookies = jar.cookies();
+    assert!(cookies.contains("-flow-"), "{cookies}");
+    let page = rig.get_with("/other/page", &[("Cookie", &cookies)]);
+    assert_eq!(page.status, 200, "{page}");
+    let query = rig.authorization().params.encoded();
+    let entry = rig.get_with(
+        &format!("/other/authorize?{query}"),
+        &[("Cookie", &cookies)],
+    );
+    let entry = entry.header("location").expect("a Location").to_owned();
+    rig.get_with(&entry, &[("Cookie", &cookies)]);
+    let seen: Vec<_> = other.ledger();
+    assert_eq!(seen.len(), 2);
+    for request in seen {
+        assert_eq!(request.header("cookie"), Some("session=of-the-server"));
+    }
+    let code = tab.code(&rig, &mut jar, true);
     assert_token(&rig.redeem(&tab.authorization, &code));
 }
