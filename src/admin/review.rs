@@ -100,6 +100,8 @@ fn client(site: &Site, name: &Name, row: &Row, now: u64) -> Reviewed {
         last_seen: time(row.last_seen),
         last_good: time(row.last_good),
         last_bad: time(row.last_bad),
+        mended_since: verdict::mended_since(row).map(written),
+        waits_until: verdict::waits_until(row, now).map(written),
         redirect_origin: row.origin.as_deref().map(str::to_owned),
         authorization: Authorization {
             s256: all.s256,
@@ -111,25 +113,20 @@ fn client(site: &Site, name: &Name, row: &Row, now: u64) -> Reviewed {
             verified: all.verified,
             unverified: all.unverified,
             violations: row
-                .violations
-                .iter()
-                .map(|(code, number)| (code.to_string(), *number))
+                .violations_since(0)
+                .into_iter()
+                .map(|(code, number)| (code.to_owned(), number))
                 .collect(),
         },
-        hints: hints(row),
+        hints: row
+            .hints_since(verdict::matters_from(row, now))
+            .into_iter()
+            .map(|(code, _)| code.to_owned())
+            .collect(),
         sign_ins: window.sign_ins(),
         failed: window.refused,
         failing: window.failing(),
     }
-}
-
-fn hints(row: &Row) -> Vec<String> {
-    let mut hints: Vec<_> = row.hints.iter().collect();
-    hints.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
-    hints
-        .into_iter()
-        .map(|(code, _)| code.to_string())
-        .collect()
 }
 
 fn exception(client: &ClientRule, today: u64) -> Exception {

@@ -4,6 +4,7 @@
 //! Clients choose their names, so the number of rows is bounded: beyond it, and for many names with the same redirect origin, sign-ins
 //! are counted in a common row.
 
+mod codes;
 mod numbers;
 
 use std::path::PathBuf;
@@ -18,10 +19,10 @@ use super::step::Step;
 use crate::oauth::CodeChallengeMethod;
 use crate::policy::Violation;
 
-use numbers::Count;
 #[cfg(test)]
-pub(crate) use numbers::Day;
-pub(crate) use numbers::{DAYS, Numbers, Row};
+pub(crate) use codes::Codes;
+use numbers::Count;
+pub(crate) use numbers::{DAYS, GOOD, Numbers, Row};
 
 /// The most rows of an upstream, unless configured.
 pub(crate) const ROWS: usize = 10_000;
@@ -118,12 +119,7 @@ impl Tally {
         if now < self.began.load(Ordering::Relaxed) {
             self.began.fetch_min(now, Ordering::Relaxed);
         }
-        let note = |row: &mut Row| {
-            row.add(count, told.decided, told.violation, now);
-            if let Some(hint) = told.hint {
-                row.note(hint);
-            }
-        };
+        let note = |row: &mut Row| row.add(count, told.decided, told.violation, told.hint, now);
         let name = told.client.unwrap_or(NO_CLIENT);
         match self.clients.get_mut(name) {
             Some(mut row) => note(&mut row),

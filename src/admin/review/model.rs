@@ -87,11 +87,15 @@ pub(crate) struct Reviewed {
     pub(crate) last_seen: Option<String>,
     pub(crate) last_good: Option<String>,
     pub(crate) last_bad: Option<String>,
+    /// The first good sign-in after the last bad one.
+    pub(crate) mended_since: Option<String>,
+    /// When a client that would break is ready, because good sign-ins follow.
+    pub(crate) waits_until: Option<String>,
     /// The origin of the redirect URI with which it was first seen.
     pub(crate) redirect_origin: Option<String>,
     pub(crate) authorization: Authorization,
     pub(crate) redemption: Redemption,
-    /// The hints that fit to its requests, the most frequent first.
+    /// The hints that fit to its requests, the latest first. Those from before it was mended are left out.
     pub(crate) hints: Vec<String>,
     /// In the last seven days.
     pub(crate) sign_ins: u32,
@@ -108,7 +112,7 @@ pub(crate) struct Authorization {
     pub(crate) none: u32,
 }
 
-/// Token requests with a code: those of the last 30 days that were allowed, and all violations by their code.
+/// Token requests with a code that were allowed, and all violations by their code; of the last 30 days.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Redemption {
     pub(crate) verified: u32,

@@ -1,9 +1,10 @@
 //! One row of the tally.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use serde::{Deserialize, Serialize};
 
+use super::codes::Codes;
 use super::{Decided, Step, Violation};
 use crate::oauth::CodeChallengeMethod;
 
@@ -11,6 +12,9 @@ const DAY: u64 = 86_400;
 
 /// The days that are kept.
 pub(crate) const DAYS: u64 = 30;
+
+/// How many of the last good sign-ins are kept with their times.
+pub(crate) const GOOD: usize = 20;
 
 /// What a decision counts as.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,12 +109,18 @@ impl Numbers {
     }
 }
 
-/// The numbers of one day.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+/// What happened on one day.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Day {
     /// Days since 1970-01-01 UTC.
     pub(crate) day: u64,
     pub(crate) numbers: Numbers,
+    /// Decisions with a violation, by its code.
+    #[serde(default, skip_serializing_if = "Codes::is_empty")]
+    pub(crate) violations: Codes,
+    /// How often each hint was given, by its code.
+    #[serde(default, skip_serializing_if = "Codes::is_empty")]
+    pub(crate) hints: Codes,
 }
 
 /// What is known about a client. Times are in seconds since 1970; 0: never.
@@ -121,15 +131,18 @@ pub(crate) struct Row {
     /// The last sign-in that ended with a verified challenge, and the last one that enforcement does not allow.
     pub(crate) last_good: u64,
     pub(crate) last_bad: u64,
+    /// When the last good sign-ins ended, in order: how many of them followed the last bad one shows whether the client was mended.
+    #[serde(default)]
+    pub(crate) good: VecDeque<u64>,
     /// The origin of the redirect URI with which it was first seen.
     pub(crate) origin: Option<Box<str>>,
     /// The last days with a decision, in order.
     pub(crate) days: VecDeque<Day>,
-    /// All decisions with a violation, by its code.
-    pub(crate) violations: BTreeMap<Box<str>, u32>,
-    /// How often each hint was given, by its code.
-    #[serde(default)]
-    pub(crate) hints: BTreeMap<Box<str>, u32>,
+    /// All violations and hints, as earlier versions kept them: without their days.
+    #[serde(default, skip_serializing, rename = "violations")]
+    undated_violations: Codes,
+    #[serde(default, skip_serializing, rename = "hints")]
+    undated_hints: Codes,
 }
 
 impl Row {
@@ -138,6 +151,7 @@ impl Row {
         count: Count,
         decided: Decided,
         violation: Option<&Violation>,
+        hint: Option<&'static str>,
         now: u64,
     ) {
         if self.first_seen == 0 || now < self.first_seen {
@@ -152,7 +166,10 @@ impl Row {
                 Challenge::Malformed => numbers.malformed = 1,
                 Challenge::None => numbers.none = 1,
             },
-            (Count::Redeemed { is_verified: true }, None) => numbers.verified = 1,
+            (Count::Redeemed { is_verified: true }, None) => {
+                numbers.verified = 1;
+                self.note_good(now);
+            }
             (Count::Redeemed { is_verified: false }, None) => numbers.unverified = 1,
             // In report mode it is forwarded.
             (Count::Redeemed { is_verified: false }, Some(Violation::MissingChallenge))
@@ -162,51 +179,54 @@ impl Row {
             }
             (Count::Redeemed { .. } | Count::Other, _) => {}
         }
-        match violation {
-            None if count == (Count::Redeemed { is_verified: true }) => {
-                self.last_good = self.last_good.max(now);
-            }
-            None => {}
-            Some(violation) => {
-                one_more(&mut self.violations, violation.label());
-                if ends_sign_in(count, violation) {
-                    self.last_bad = self.last_bad.max(now);
-                    match decided {
-                        Decided::Refused => numbers.refused = 1,
-                        Decided::Reported | Decided::Allowed => numbers.reported = 1,
-                    }
-                }
+        if violation.is_some_and(|violation| ends_sign_in(count, violation)) {
+            self.last_bad = self.last_bad.max(now);
+            match decided {
+                Decided::Refused => numbers.refused = 1,
+                Decided::Reported | Decided::Allowed => numbers.reported = 1,
             }
         }
-        self.add_on(now / DAY, &numbers);
+        if let Some(day) = self.of_day(now / DAY) {
+            day.numbers.add(&numbers);
+            if let Some(violation) = violation {
+                day.violations.one_more(violation.label());
+            }
+            if let Some(hint) = hint {
+                day.hints.one_more(hint);
+            }
+        }
     }
 
-    /// Counts a hint.
-    pub(super) fn note(&mut self, hint: &'static str) {
-        one_more(&mut self.hints, hint);
+    fn note_good(&mut self, now: u64) {
+        self.last_good = self.last_good.max(now);
+        let at = self.good.partition_point(|known| *known <= now);
+        self.good.insert(at, now);
+        if self.good.len() > GOOD {
+            self.good.pop_front();
+        }
     }
 
-    /// Adds to the numbers of a day. Only the last days are kept, by the newest one that was seen.
-    fn add_on(&mut self, day: u64, numbers: &Numbers) {
+    /// The numbers of a day. `None`: it is too long ago. Only the last days are kept, by the newest one that was seen.
+    fn of_day(&mut self, day: u64) -> Option<&mut Day> {
         let newest = self.days.back().map_or(day, |last| last.day.max(day));
         let oldest = newest.saturating_sub(DAYS - 1);
         while self.days.front().is_some_and(|first| first.day < oldest) {
             self.days.pop_front();
         }
         if day < oldest {
-            return;
+            return None;
         }
         let at = self.days.partition_point(|known| known.day < day);
-        match self.days.get_mut(at).filter(|known| known.day == day) {
-            Some(known) => known.numbers.add(numbers),
-            None => self.days.insert(
-                at,
-                Day {
-                    day,
-                    numbers: *numbers,
-                },
-            ),
+        if self.days.get(at).is_none_or(|known| known.day != day) {
+            let new = Day {
+                day,
+                numbers: Numbers::default(),
+                violations: Codes::default(),
+                hints: Codes::default(),
+            };
+            self.days.insert(at, new);
         }
+        self.days.get_mut(at)
     }
 
     /// The numbers of the days from this one on.
@@ -218,6 +238,40 @@ impl Row {
         })
     }
 
+    /// Violations of the days from this one on, those of the latest days first, and then the most frequent ones.
+    pub(crate) fn violations_since(&self, day: u64) -> Vec<(&str, u32)> {
+        self.codes_since(day, |day| &day.violations)
+    }
+
+    /// The same for hints.
+    pub(crate) fn hints_since(&self, day: u64) -> Vec<(&str, u32)> {
+        self.codes_since(day, |day| &day.hints)
+    }
+
+    fn codes_since(&self, since: u64, of: impl Fn(&Day) -> &Codes) -> Vec<(&str, u32)> {
+        let mut all: Vec<(&str, u32, u64)> = Vec::new();
+        for day in self.days.iter().filter(|day| day.day >= since) {
+            for (code, more) in of(day).iter() {
+                match all.iter_mut().find(|(known, ..)| *known == code) {
+                    Some((_, number, last)) => {
+                        *number = number.saturating_add(more);
+                        *last = day.day;
+                    }
+                    None => all.push((code, more, day.day)),
+                }
+            }
+        }
+        all.sort_by_key(|(_, number, last)| std::cmp::Reverse((*last, *number)));
+        let codes = all.into_iter().map(|(code, number, _)| (code, number));
+        codes.collect()
+    }
+
+    /// When the good sign-ins after the last bad one ended, in order; not more than the last [`GOOD`].
+    pub(crate) fn good_since_bad(&self) -> impl ExactSizeIterator<Item = u64> {
+        let first = self.good.partition_point(|good| *good <= self.last_bad);
+        self.good.range(first..).copied()
+    }
+
     /// Adds the numbers of another gate, or of an earlier process.
     pub(crate) fn merge(&mut self, other: &Self) {
         let seen = [self.first_seen, other.first_seen];
@@ -226,28 +280,31 @@ impl Row {
         self.last_seen = self.last_seen.max(other.last_seen);
         self.last_good = self.last_good.max(other.last_good);
         self.last_bad = self.last_bad.max(other.last_bad);
+        for good in &other.good {
+            self.note_good(*good);
+        }
         if self.origin.is_none() {
             self.origin.clone_from(&other.origin);
         }
-        for day in &other.days {
-            self.add_on(day.day, &day.numbers);
-        }
-        for (own, more) in [
-            (&mut self.violations, &other.violations),
-            (&mut self.hints, &other.hints),
-        ] {
-            for (code, number) in more {
-                let own = own.entry(code.clone()).or_default();
-                *own = own.saturating_add(*number);
+        for theirs in &other.days {
+            if let Some(day) = self.of_day(theirs.day) {
+                day.numbers.add(&theirs.numbers);
+                day.violations.merge(&theirs.violations);
+                day.hints.merge(&theirs.hints);
             }
         }
-    }
-}
-
-fn one_more(numbers: &mut BTreeMap<Box<str>, u32>, code: &'static str) {
-    match numbers.get_mut(code) {
-        Some(number) => *number = number.saturating_add(1),
-        None => drop(numbers.insert(code.into(), 1)),
+        // They count as of the day to which they are most likely to belong.
+        let last = if other.last_bad > 0 {
+            other.last_bad
+        } else {
+            other.last_seen
+        };
+        if (!other.undated_violations.is_empty() || !other.undated_hints.is_empty())
+            && let Some(day) = self.of_day(last / DAY)
+        {
+            day.violations.merge(&other.undated_violations);
+            day.hints.merge(&other.undated_hints);
+        }
     }
 }
 

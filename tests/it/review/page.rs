@@ -144,13 +144,16 @@ fn row(numbers: &[(&str, u32)], violations: &[&str], hints: &[&str]) -> Value {
         all[name] = (*number).into();
     }
     let today = now / DAY;
-    let days = (today - 29..=today).map(|day| json!({ "day": day, "numbers": all }));
     let ten = |codes: &[&str]| {
         let codes = codes
             .iter()
             .map(|code| ((*code).to_owned(), Value::from(10)));
         Value::Object(codes.collect())
     };
+    let (violations_of_day, hints_of_day) = (ten(violations), ten(hints));
+    let days = (today - 29..=today).map(|day| {
+        json!({ "day": day, "numbers": all, "violations": violations_of_day, "hints": hints_of_day })
+    });
     json!({
         "first_seen": now - 29 * DAY,
         "last_seen": now,
@@ -158,8 +161,6 @@ fn row(numbers: &[(&str, u32)], violations: &[&str], hints: &[&str]) -> Value {
         "last_bad": if violations.is_empty() { 0 } else { now },
         "origin": "https://app.example.com",
         "days": days.collect::<Vec<_>>(),
-        "violations": ten(violations),
-        "hints": ten(hints),
     })
 }
 
