@@ -49,7 +49,13 @@ fn upstream(site: &Site, now: u64) -> Upstream {
     }
     let mut clients: Vec<Reviewed> = rows
         .iter()
-        .map(|(name, row)| client(site, name, row, now))
+        .map(|(name, row)| match name {
+            Name::Unrequested(origin) => {
+                let is_known = rows.iter().any(|(_, row)| row.has_origin(origin));
+                unrequested(client(site, name, row, now), row, is_known)
+            }
+            Name::Client(_) | Name::Origin(_) | Name::Others => client(site, name, row, now),
+        })
         .collect();
     clients.sort_by(|one, other| {
         let key = |client: &Reviewed| (client.verdict, std::cmp::Reverse(client.failing));
@@ -74,6 +80,7 @@ fn client(site: &Site, name: &Name, row: &Row, now: u64) -> Reviewed {
         Name::Client(id) if **id == *NO_CLIENT => ("", Kind::None),
         Name::Client(id) => (&**id, Kind::Client),
         Name::Origin(origin) => (&**origin, Kind::Origin),
+        Name::Unrequested(origin) => (&**origin, Kind::Unrequested),
         Name::Others => ("", Kind::Others),
     };
     let today = today(now);
@@ -81,7 +88,7 @@ fn client(site: &Site, name: &Name, row: &Row, now: u64) -> Reviewed {
     let configured = configured.filter(|_| kind == Kind::Client);
     let rule = match kind {
         Kind::Client => rules.of_name(&ClientId::new(client_id), today),
-        Kind::None | Kind::Origin | Kind::Others => rules.default_rule(),
+        Kind::None | Kind::Origin | Kind::Unrequested | Kind::Others => rules.default_rule(),
     };
     let (all, window) = (row.since(0), row.since(today.saturating_sub(WINDOW - 1)));
     let exception = configured
@@ -112,6 +119,7 @@ fn client(site: &Site, name: &Name, row: &Row, now: u64) -> Reviewed {
         redemption: Redemption {
             verified: all.verified,
             unverified: all.unverified,
+            uncertain: all.uncertain,
             violations: row
                 .violations_since(0)
                 .into_iter()
@@ -138,6 +146,24 @@ fn exception(client: &ClientRule, today: u64) -> Exception {
     }
 }
 
+/// A row of codes without a request. Each is a sign-in that fails, unless it may belong to one that was counted already.
+fn unrequested(reviewed: Reviewed, row: &Row, is_known: bool) -> Reviewed {
+    let judged = verdict::unrequested(row, is_known);
+    let (sign_ins, failed, failing) = if is_known {
+        (0, 0, 0)
+    } else {
+        (reviewed.failing, reviewed.failed, reviewed.failing)
+    };
+    Reviewed {
+        verdict: judged.verdict,
+        why: judged.why,
+        sign_ins,
+        failed,
+        failing,
+        ..reviewed
+    }
+}
+
 /// `mode`: that of clients without an exception.
 fn headline(clients: &[Reviewed], mode: Mode) -> Headline {
     let count = |verdict| {
@@ -152,8 +178,12 @@ fn headline(clients: &[Reviewed], mode: Mode) -> Headline {
     let (sign_ins, failing) = (sum(|client| client.sign_ins), sum(|client| client.failing));
     let failed = sum(|client| client.failed);
     let would_break = count(Verdict::WouldBreak);
-    let (all, days) = (clients.len(), WINDOW);
-    let text = if all == 0 {
+    let (uncertain, server_initiated) =
+        (count(Verdict::Uncertain), count(Verdict::ServerInitiated));
+    let all = clients.iter();
+    let all = all.filter(|row| row.kind != Kind::Unrequested).count();
+    let days = WINDOW;
+    let text = if clients.is_empty() {
         "No client has been seen yet".to_owned()
     } else if mode == Mode::Enforce {
         format!(
@@ -165,9 +195,12 @@ fn headline(clients: &[Reviewed], mode: Mode) -> Headline {
              the last {days} days"
         )
     };
+    let text = text + &beside(uncertain, server_initiated);
     Headline {
         text,
         clients: all,
+        uncertain,
+        server_initiated,
         ready: count(Verdict::Ready),
         would_break,
         could_be_required: count(Verdict::CouldBeRequired),
@@ -179,18 +212,39 @@ fn headline(clients: &[Reviewed], mode: Mode) -> Headline {
     }
 }
 
-/// The last days, of all rows.
+/// What the headline adds about rows that do not break, and are not good either.
+fn beside(uncertain: usize, server_initiated: usize) -> String {
+    let uncertain = (uncertain > 0).then(|| format!("; {uncertain} cannot be judged for certain"));
+    let server_initiated = (server_initiated > 0).then(|| {
+        format!("; the server sends codes without a request to {server_initiated} other addresses")
+    });
+    uncertain.unwrap_or_default() + &server_initiated.unwrap_or_default()
+}
+
+/// The last days, of all rows. Codes without a request count as sign-ins that fail, if they belong to none that was counted.
 fn days(rows: &[(Name, Row)], now: u64) -> Vec<Daily> {
     let today = today(now);
+    let is_known = |origin: &str| rows.iter().any(|(_, row)| row.has_origin(origin));
+    let (unrequested, rows): (Vec<_>, Vec<_>) = rows
+        .iter()
+        .partition(|(name, _)| matches!(name, Name::Unrequested(_)));
+    let unrequested: Vec<_> = unrequested
+        .into_iter()
+        .filter(|(name, _)| matches!(name, Name::Unrequested(origin) if !is_known(origin)))
+        .collect();
     let days = (today.saturating_sub(DAYS - 1)..=today).map(|day| {
-        let mut numbers = Numbers::default();
-        let all = rows.iter().flat_map(|(_, row)| &row.days);
-        all.filter(|known| known.day == day)
-            .for_each(|known| numbers.add(&known.numbers));
+        let sum = |rows: &[&(Name, Row)]| {
+            let mut numbers = Numbers::default();
+            let all = rows.iter().flat_map(|(_, row)| &row.days);
+            all.filter(|known| known.day == day)
+                .for_each(|known| numbers.add(&known.numbers));
+            numbers
+        };
+        let (clients, server) = (sum(&rows), sum(&unrequested).failing());
         Daily {
             day: date::format(day),
-            sign_ins: numbers.sign_ins(),
-            failing: numbers.failing(),
+            sign_ins: clients.sign_ins().saturating_add(server),
+            failing: clients.failing().saturating_add(server),
         }
     });
     days.collect()

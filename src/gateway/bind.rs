@@ -25,8 +25,8 @@ use crate::flow::{ClientState, Handle, PendingAuthorization};
 use crate::oauth::AuthorizationCode;
 use crate::policy::Violation;
 use crate::spelling::Twins;
-use crate::store::{Bound, Issued};
-use crate::telemetry::Event;
+use crate::store::{Bound, Issued, Pending};
+use crate::telemetry::{Event, Step};
 use crate::upstream::UpstreamError;
 
 use super::browser::Seen;
@@ -39,7 +39,7 @@ use crate::http::body::Body;
 use crate::http::headers;
 
 pub(super) use asked::Asked;
-use asked::Unsafe;
+use asked::{Unsafe, Whose};
 use belongs::Belongs;
 use read::{Extent, Page};
 pub(super) use sign_in::correlation;
@@ -96,13 +96,7 @@ async fn refuse(
     let named = || exchange.strictest_of_names(&said().clients);
     let default = exchange.rules().default_rule();
     let rule = found.rule.or_else(named).unwrap_or(default);
-    let client = found
-        .client
-        .and_then(|client| exchange.site.state.client_name(client));
-    let about = About {
-        client: client.map(Cow::Owned),
-        ..About::default()
-    };
+    let about = about(exchange, asked, found.whose).await;
     match exchange.decide(rule, response, Some(found.violation), &about) {
         Ok(cleared) => pass_through(exchange, cleared.into_inner()),
         Err((_, violation)) => {
@@ -119,6 +113,31 @@ async fn refuse(
             };
             exchange.page(status, &violation, accept)
         }
+    }
+}
+
+/// The subject of the decision about an answer. One that fits no sign-in is that of the sign-in that its request began or continued, if
+/// there is one.
+async fn about(exchange: &Exchange<'_>, asked: &Asked<'_>, whose: Whose) -> About<'static> {
+    let client = match (whose, asked.own()) {
+        (Whose::Unrequested(url), _) => {
+            return About {
+                step: Step::Unrequested,
+                redirect_uri: Some(Cow::Owned(url.into())),
+                ..About::default()
+            };
+        }
+        (Whose::Client(client), _) => Some(client),
+        (Whose::Unknown, Some(own)) => match exchange.store().pending(&own).await {
+            Ok(Pending::Live(record)) => Some(record.application.client),
+            Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) | Err(_) => None,
+        },
+        (Whose::Unknown, None) => None,
+    };
+    let client = client.and_then(|client| exchange.site.state.client_name(client));
+    About {
+        client: client.map(Cow::Owned),
+        ..About::default()
     }
 }
 
@@ -171,7 +190,8 @@ async fn examine<'g>(
             Ok(Plan::Bind) if several => Err("codes in two places of one answer"),
             plan => plan,
         };
-        let plan = plan.map_err(|why| found.unsafe_because(exchange, asked, why))?;
+        let plan =
+            plan.map_err(|why| found.unsafe_code(exchange, asked, *carrier, carried, why))?;
         match plan {
             Plan::Pass => {}
             Plan::Bind => {

@@ -1,5 +1,6 @@
 //! The token endpoint (step 4 of the crate documentation).
 
+mod asks;
 pub(super) mod form;
 mod judge;
 mod parsed;
@@ -26,6 +27,7 @@ use super::settings::ToUpstream;
 use super::subject::About;
 use super::{bind, concern, reply};
 use crate::http::body::Body;
+use asks::Asks;
 use form::{Unreadable, body, is_empty};
 use judge::{judge, key};
 use parsed::{may_be_unbound, parsed, unknown_method};
@@ -175,16 +177,17 @@ async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Respons
 pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     let rules = exchange.rules();
     let (all_off, default) = (rules.all_off(), rules.default_rule());
-    let claim = match request.method {
-        _ if all_off => None,
+    let (claim, asks) = match request.method {
+        _ if all_off => Default::default(),
         Method::POST => watch(exchange, &mut request).await,
-        Method::OPTIONS if is_empty(exchange, &request) => None,
+        Method::OPTIONS if is_empty(exchange, &request) => Default::default(),
         _ => {
             record(exchange, &request, unknown_method());
-            None
+            Default::default()
         }
     };
     let sent = exchange.send(request).await;
+    asks.answered(exchange, &sent);
     match settle(exchange, claim, sent).await {
         Ok(response) if all_off => bind::pass_through(exchange, response),
         response => answer(exchange, default, response),
@@ -192,17 +195,17 @@ pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> R
 }
 
 /// The observing half of [`observe`].
-async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim> {
+async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> (Option<Claim>, Asks) {
     let body = match body(exchange, request).await {
         Ok(body) => body,
         Err((violation, _)) => {
             record(exchange, request, violation);
-            return None;
+            return Default::default();
         }
     };
     if has_document(exchange, request, &body).await {
         record(exchange, request, Ambiguous::Document.into());
-        return None;
+        return Default::default();
     }
     let params = Params::parse(&body, exchange.snapshot.limits.form_pairs);
     if let Ok(params) = &params
@@ -220,16 +223,17 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
             let key = key(exchange, &redemption);
             let judged = judge(exchange, &redemption, &key).await;
             let about = judged.about(exchange, &redemption);
+            let asks = Asks::for_code(&about, judged.violation.as_ref());
             drop(exchange.decide(judged.rule, (), judged.violation, &about));
-            judged.claim
+            (judged.claim, asks)
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
             drop(decide_other(exchange, (), grant_type, client.as_ref()));
-            None
+            Default::default()
         }
         Err(violation) => {
             record(exchange, request, violation);
-            None
+            Default::default()
         }
     }
 }
@@ -302,6 +306,7 @@ async fn redeem(
     let judged = judge(exchange, redemption, &key).await;
     let about = judged.about(exchange, redemption);
     let (rule, claim) = (judged.rule, judged.claim);
+    let asks = Asks::for_code(&about, judged.violation.as_ref());
     let cleared = match exchange.decide(rule, request, judged.violation, &about) {
         Ok(cleared) => cleared,
         Err((_, violation)) => {
@@ -342,6 +347,7 @@ async fn redeem(
         }
     });
     let sent = exchange.forward(cleared).await;
+    asks.answered(exchange, &sent);
     answer(exchange, rule, settle(exchange, claim, sent).await)
 }
 

@@ -87,11 +87,25 @@ pub(crate) enum Event<'a> {
         /// `upstream`, if the client gets the upstream's own code although its rule has handles: the response hashes the code.
         #[serde(skip_serializing_if = "Option::is_none")]
         codes: Option<&'static str>,
+        /// The gate cannot tell to which sign-in the code of the request belongs, so that enforcement could have decided otherwise.
+        #[serde(rename = "uncertain", skip_serializing_if = "is_false")]
+        is_uncertain: bool,
         /// The code of a [`crate::policy::Hint`].
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<&'static str>,
         /// The address of the client; behind a trusted proxy, the forwarded one.
         peer: &'a str,
+    },
+    /// In report mode: the upstream accepted a code that belongs to no sign-in which the gate knows. Enforcement would have refused it,
+    /// unless it would have found the sign-in by the handle that only enforcement gives it.
+    UnknownCodeAccepted {
+        request: RequestId,
+        upstream: &'a Upstream,
+        #[serde(
+            skip_serializing_if = "Option::is_none",
+            serialize_with = "fields::client"
+        )]
+        client: Option<&'a str>,
     },
     /// The response to a request has ended, or there will be none. One line per request, at `debug`.
     Answered {
@@ -284,6 +298,11 @@ pub(crate) enum Event<'a> {
     },
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 /// What the sinks need to know about an event, besides its fields.
 #[derive(Debug)]
 pub(super) struct About<'e> {
@@ -300,6 +319,8 @@ const CLOCK_IN_DOUBT: &str = "correct the system clock: ended exceptions stay en
 const REPORT_MODE_LASTS: &str = "nothing is refused: look at the review, write exceptions for the clients that would break, and then mode = \"enforce\"";
 const UNREADABLE_SNAPSHOT: &str = "the file stays as it is, and the review counts from this start on: correct or remove the file, and restart";
 const UNWRITTEN_SNAPSHOT: &str = "correct the folder or its permissions; the gate tries again every minute, and a restart before that loses the counts";
+const UNKNOWN_CODE_ACCEPTED: &str =
+    "the review calls this client uncertain: see Verdicts in its page of the manual";
 const ISSUER_MISMATCH: &str = "public_url has to be the server's own public URL, and issuer, if it is written, the one in its metadata";
 
 /// A warning about an upstream, for an event that clients can cause.
@@ -343,6 +364,10 @@ impl Event<'_> {
                 upstream, fault, ..
             } => incident(Level::Error, ["upstream_failed", upstream.name(), fault]),
             Self::OtherBrowser { upstream, .. } => warning("other_browser", upstream),
+            Self::UnknownCodeAccepted { upstream, .. } => About {
+                hint: Some(UNKNOWN_CODE_ACCEPTED),
+                ..warning("unknown_code_accepted", upstream)
+            },
             Self::UpstreamOriginInBody { upstream, .. } => {
                 warning("upstream_origin_in_body", upstream)
             }

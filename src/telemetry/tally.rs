@@ -6,6 +6,7 @@
 
 mod codes;
 mod numbers;
+mod told;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -14,15 +15,13 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use dashmap::DashMap;
 use serde::{Deserialize, Serialize};
 
-use super::decided::Decided;
 use super::step::Step;
-use crate::oauth::CodeChallengeMethod;
-use crate::policy::Violation;
 
 #[cfg(test)]
 pub(crate) use codes::Codes;
 use numbers::Count;
 pub(crate) use numbers::{DAYS, GOOD, Numbers, Row};
+pub(super) use told::Told;
 
 /// The most rows of an upstream, unless configured.
 pub(crate) const ROWS: usize = 10_000;
@@ -42,6 +41,9 @@ const LONGEST_NAME: usize = 512;
 /// whose client identifier is the URL of a document, would fill the table otherwise.
 const NAMES_PER_ORIGIN: usize = 50;
 
+/// The most origins to which codes are sent without a request. A server that redirects anywhere could fill the table otherwise.
+const MOST_UNREQUESTED: usize = 50;
+
 /// The row of requests that name no client.
 pub(crate) const NO_CLIENT: &str = "";
 
@@ -52,21 +54,10 @@ pub(crate) enum Name {
     Client(Box<str>),
     /// Further clients with this redirect origin.
     Origin(Box<str>),
+    /// Codes to this origin whose sign-in did not begin here. Their answers name no client.
+    Unrequested(Box<str>),
     /// All others.
     Others,
-}
-
-/// What counts of a decision, as in its event.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Told<'e> {
-    pub(super) step: Step,
-    pub(super) decided: Decided,
-    pub(super) violation: Option<&'e Violation>,
-    pub(super) client: Option<&'e str>,
-    pub(super) method: Option<CodeChallengeMethod>,
-    pub(super) redirect_origin: Option<&'e str>,
-    /// Its code.
-    pub(super) hint: Option<&'static str>,
 }
 
 /// The counts of one upstream.
@@ -76,6 +67,8 @@ pub(crate) struct Tally {
     clients: DashMap<Box<str>, Row>,
     /// Rows of further clients, by their redirect origin; at most as many as there are crowded origins.
     shared: DashMap<Box<str>, Row>,
+    /// Rows of codes whose sign-in did not begin here, by the origin that they are sent to.
+    unrequested: DashMap<Box<str>, Row>,
     others: Mutex<Option<Row>>,
     /// The number of names with each redirect origin.
     origins: DashMap<Box<str>, usize>,
@@ -89,6 +82,7 @@ impl Default for Tally {
         Self {
             clients: DashMap::new(),
             shared: DashMap::new(),
+            unrequested: DashMap::new(),
             others: Mutex::default(),
             origins: DashMap::new(),
             most: AtomicUsize::new(ROWS),
@@ -119,11 +113,34 @@ impl Tally {
         if now < self.began.load(Ordering::Relaxed) {
             self.began.fetch_min(now, Ordering::Relaxed);
         }
-        let note = |row: &mut Row| row.add(count, told.decided, told.violation, told.hint, now);
+        let note = |row: &mut Row| row.add(count, told, now);
+        if told.step == Step::Unrequested {
+            return self.count_unrequested(told.redirect_origin, note);
+        }
         let name = told.client.unwrap_or(NO_CLIENT);
         match self.clients.get_mut(name) {
             Some(mut row) => note(&mut row),
             None => self.first(name, told, note),
+        }
+    }
+
+    /// Counts a code that the upstream accepted, and that enforcement could refuse. `now`: seconds since 1970.
+    pub(super) fn count_uncertain(&self, client: Option<&str>, now: u64) {
+        match self.clients.get_mut(client.unwrap_or(NO_CLIENT)) {
+            Some(mut row) => row.add_uncertain(now),
+            None => self.others().get_or_insert_default().add_uncertain(now),
+        }
+    }
+
+    /// Counts a code that the server sent to this origin without a request.
+    fn count_unrequested(&self, origin: Option<&str>, note: impl FnOnce(&mut Row)) {
+        let is_full = self.unrequested.len() >= MOST_UNREQUESTED;
+        let origin = origin.filter(|origin| origin.len() <= LONGEST_NAME);
+        match origin {
+            Some(origin) if !is_full || self.unrequested.contains_key(origin) => {
+                note(&mut self.unrequested.entry(origin.into()).or_default());
+            }
+            Some(_) | None => note(self.others().get_or_insert_default()),
         }
     }
 
@@ -138,9 +155,7 @@ impl Tally {
         if let Some(origin) = origin.filter(|origin| self.is_crowded(Some(origin))) {
             return note(&mut self.shared.entry(origin.into()).or_default());
         }
-        let mut row = self.clients.entry(client.into()).or_default();
-        row.origin = origin.map(Into::into);
-        note(&mut row);
+        note(&mut self.clients.entry(client.into()).or_default());
     }
 
     fn others(&self) -> MutexGuard<'_, Option<Row>> {
@@ -181,6 +196,7 @@ impl Tally {
         };
         let mut all = named(Name::Client, &self.clients);
         all.extend(named(Name::Origin, &self.shared));
+        all.extend(named(Name::Unrequested, &self.unrequested));
         all.extend(self.others().clone().map(|row| (Name::Others, row)));
         all
     }
@@ -200,7 +216,10 @@ impl Tally {
                 Name::Origin(origin) if !is_full => {
                     self.shared.entry(origin).or_default().merge(&row);
                 }
-                Name::Client(_) | Name::Origin(_) | Name::Others => {
+                Name::Unrequested(origin) if self.unrequested.len() < MOST_UNREQUESTED => {
+                    self.unrequested.entry(origin).or_default().merge(&row);
+                }
+                Name::Client(_) | Name::Origin(_) | Name::Unrequested(_) | Name::Others => {
                     self.others().get_or_insert_default().merge(&row);
                 }
             }

@@ -2,6 +2,7 @@
 
 mod document;
 mod page;
+mod seen;
 
 use serde_json::Value;
 

@@ -35,13 +35,6 @@ pub(super) fn control(
         (false, _) => State::NotMet,
     };
     let for_public = default.mode == Mode::Enforce && !default.plain_allowed && !lax_public;
-    let would_break = clients
-        .iter()
-        .filter(|client| client.verdict == Verdict::WouldBreak)
-        .count();
-    // Anyone can send requests, so the sum may be large.
-    let seen = clients.iter().map(|client| client.sign_ins);
-    let seen = seen.fold(0, u32::saturating_add);
     let mut evidence = vec![format!(
         "mode is {:?} for clients without an exception",
         default.mode.as_str()
@@ -66,26 +59,7 @@ pub(super) fn control(
     evidence.push(
         "this holds for requests through this gate; close every other way to the server".to_owned(),
     );
-    let remediation = match state {
-        State::Met => "nothing; keep every other way to the server closed".to_owned(),
-        State::Partly if lax_public => {
-            "end the exceptions by their dates, and allow S256 alone".to_owned()
-        }
-        State::Partly => "require PKCE of confidential clients, too: require = \"all\"".to_owned(),
-        State::NotMet if default.mode == Mode::Off => {
-            "write mode = \"report\" in [upstream.pkce]: in mode off nothing is counted".to_owned()
-        }
-        State::NotMet if seen == 0 => {
-            "let clients sign in through the gate first: nothing was seen yet".to_owned()
-        }
-        State::NotMet if would_break == 0 => format!(
-            "write mode = \"enforce\" in [upstream.pkce]: none of the clients with these {seen} sign-ins would break"
-        ),
-        State::NotMet => format!(
-            "tell the owners of the {would_break} clients below what to change; then write mode = \"enforce\" in [upstream.pkce], \
-             together with exceptions for those that are not ready"
-        ),
-    };
+    let remediation = remediation(state, default.mode, lax_public, clients);
     Control {
         name: NAME.to_owned(),
         recommended: RECOMMENDED.to_owned(),
@@ -100,6 +74,56 @@ pub(super) fn control(
         remediation,
         clauses: clauses(state == State::Met, for_public),
     }
+}
+
+/// What to do. `mode`: that of clients without an exception. `lax_public`: there are exceptions for public clients.
+fn remediation(state: State, mode: Mode, lax_public: bool, clients: &[Reviewed]) -> String {
+    let count = |verdict| {
+        let clients = clients.iter();
+        clients.filter(|client| client.verdict == verdict).count()
+    };
+    let would_break = count(Verdict::WouldBreak);
+    let (uncertain, server_initiated) =
+        (count(Verdict::Uncertain), count(Verdict::ServerInitiated));
+    // Anyone can send requests, so the sum may be large.
+    let seen = clients.iter().map(|client| client.sign_ins);
+    let seen = seen.fold(0, u32::saturating_add);
+    let text = match state {
+        State::Met => "nothing; keep every other way to the server closed".to_owned(),
+        State::Partly if lax_public => {
+            "end the exceptions by their dates, and allow S256 alone".to_owned()
+        }
+        State::Partly => "require PKCE of confidential clients, too: require = \"all\"".to_owned(),
+        State::NotMet if mode == Mode::Off => {
+            "write mode = \"report\" in [upstream.pkce]: in mode off nothing is counted".to_owned()
+        }
+        State::NotMet if seen == 0 => {
+            "let clients sign in through the gate first: nothing was seen yet".to_owned()
+        }
+        State::NotMet if would_break == 0 => format!(
+            "write mode = \"enforce\" in [upstream.pkce]: none of the clients with these {seen} sign-ins would break"
+        ),
+        State::NotMet => format!(
+            "tell the owners of the {would_break} clients below what to change; then write mode = \"enforce\" in [upstream.pkce], \
+             together with exceptions for those that are not ready"
+        ),
+    };
+    text + &also(state, uncertain, server_initiated)
+}
+
+/// What to do besides about rows that do not break, and are not good either.
+fn also(state: State, uncertain: usize, server_initiated: usize) -> String {
+    let is_open = |number: usize| state != State::Met && number > 0;
+    let uncertain = is_open(uncertain).then(|| {
+        format!("; before that, find out why {uncertain} rows below cannot be judged for certain")
+    });
+    let server_initiated = is_open(server_initiated).then(|| {
+        format!(
+            "; let the applications at {server_initiated} addresses begin their sign-ins themselves: enforcement refuses codes that the \
+             server sends without a request"
+        )
+    });
+    uncertain.unwrap_or_default() + &server_initiated.unwrap_or_default()
 }
 
 /// Each clause only as far as it is really met. `for_public`: every public client is covered.

@@ -36,6 +36,10 @@ pub(crate) struct Headline {
     pub(crate) text: String,
     /// Rows with a sign-in, and configured clients.
     pub(crate) clients: usize,
+    /// Clients that cannot be judged for certain.
+    pub(crate) uncertain: usize,
+    /// Origins to which the server sends codes without a request.
+    pub(crate) server_initiated: usize,
     pub(crate) ready: usize,
     pub(crate) would_break: usize,
     pub(crate) could_be_required: usize,
@@ -67,6 +71,8 @@ pub(crate) enum Kind {
     None,
     /// Further clients with one redirect origin.
     Origin,
+    /// Codes that the server sends to this origin without a request.
+    Unrequested,
     /// All others.
     Others,
 }
@@ -117,6 +123,8 @@ pub(crate) struct Authorization {
 pub(crate) struct Redemption {
     pub(crate) verified: u32,
     pub(crate) unverified: u32,
+    /// Codes of which the gate cannot tell to which sign-in they belong.
+    pub(crate) uncertain: u32,
     pub(crate) violations: BTreeMap<String, u32>,
 }
 
@@ -184,6 +192,10 @@ pub(crate) struct Clause {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
     WouldBreak,
+    /// The gate cannot tell whether enforcement would refuse its sign-ins.
+    Uncertain,
+    /// The server sends codes without a request, which enforcement refuses.
+    ServerInitiated,
     /// It has an exception.
     Exempt,
     /// It sends PKCE always, and its rule does not require that.
@@ -193,8 +205,10 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::WouldBreak,
+        Self::Uncertain,
+        Self::ServerInitiated,
         Self::Exempt,
         Self::CouldBeRequired,
         Self::Ready,
@@ -205,6 +219,8 @@ impl Verdict {
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::WouldBreak => "would_break",
+            Self::Uncertain => "uncertain",
+            Self::ServerInitiated => "server_initiated",
             Self::Exempt => "exempt",
             Self::CouldBeRequired => "could_be_required",
             Self::Ready => "ready",
@@ -217,6 +233,8 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::WouldBreak => "would break",
+            Self::Uncertain => "uncertain",
+            Self::ServerInitiated => "server-initiated",
             Self::Exempt => "exempt",
             Self::CouldBeRequired => "could be required",
             Self::Ready => "ready",

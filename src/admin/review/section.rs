@@ -38,6 +38,7 @@ pub(super) fn section(
         sorts => sorts(wanted, &element),
         verdict_text => wanted.verdict.map(|verdict| verdict.to_string()),
         all_clients => wanted.with_verdict(None).link(&element),
+        has_rows => !upstream.clients.is_empty(),
         rows => shown,
         all => clients.len(),
         page => page + 1,
@@ -130,7 +131,11 @@ fn challenges(sent: &Authorization) -> Vec<String> {
 
 /// With which verifiers codes were redeemed.
 fn redeemed(sent: &Redemption) -> Vec<String> {
-    kinds(&[(sent.verified, "verified"), (sent.unverified, "unverified")])
+    kinds(&[
+        (sent.verified, "verified"),
+        (sent.unverified, "unverified"),
+        (sent.uncertain, "uncertain"),
+    ])
 }
 
 /// What occurred, each with its number.

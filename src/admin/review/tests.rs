@@ -156,6 +156,38 @@ fn hints_from_before_a_client_was_mended_are_left_out() {
     assert_eq!(matters_from(&good, NOW), NOW / DAY - 6);
 }
 
+#[test]
+fn a_client_is_uncertain_until_a_day_without_a_code_that_cannot_be_judged() {
+    let numbers = Numbers {
+        s256: 4,
+        verified: 3,
+        uncertain: 1,
+        ..Numbers::default()
+    };
+    let judged = |last_good, last_bad, last_uncertain| {
+        let row = Row {
+            last_uncertain,
+            ..row(numbers, last_good, last_bad)
+        };
+        verdict(&Rule::default(), &row, None, NOW)
+    };
+    let uncertain = judged(NOW, 0, NOW - 9);
+    assert_eq!(uncertain.verdict, Verdict::Uncertain);
+    assert_eq!(
+        uncertain.why,
+        "1 codes of the last 30 days belong to no sign-in for certain, and 3 were verified: enforcement could refuse this client"
+    );
+    for (last_good, last_bad, last_uncertain, expected) in [
+        (NOW, 0, NOW - DAY, Verdict::Ready),
+        // No good one followed.
+        (NOW - 2 * DAY, 0, NOW - DAY, Verdict::Uncertain),
+        (NOW, NOW, NOW, Verdict::WouldBreak),
+    ] {
+        let judged = judged(last_good, last_bad, last_uncertain);
+        assert_eq!(judged.verdict, expected, "{}", judged.why);
+    }
+}
+
 /// Its owner would remove the exception.
 #[test]
 fn an_exempt_client_is_not_called_ready_before_it_was_seen_to_be() {
@@ -230,7 +262,7 @@ fn broken(kind: &str, name: &str) -> Reviewed {
         "client_id": name, "kind": kind, "verdict": "would_break", "why": "", "mode": "report", "exception": null,
         "first_seen": null, "last_seen": null, "last_good": null, "last_bad": null, "mended_since": null, "waits_until": null,
         "redirect_origin": null,
-        "authorization": numbers, "redemption": { "verified": 0, "unverified": 0, "violations": {} },
+        "authorization": numbers, "redemption": { "verified": 0, "unverified": 0, "uncertain": 0, "violations": {} },
         "hints": [], "sign_ins": 1, "failed": 0, "failing": 1,
     });
     serde_json::from_value(row).unwrap()

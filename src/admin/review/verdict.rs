@@ -1,10 +1,11 @@
 //! Whether a client would break.
 
-use super::DAY;
 use super::model::{Exception, Verdict};
 use crate::clock::date;
 use crate::policy::{Mode, Rule};
 use crate::telemetry::tally::{GOOD, Row};
+
+const DAY: u64 = 86_400;
 
 /// How long a bad sign-in counts although good ones followed it, in seconds. Another instance of the client may still be old.
 const DOUBT: u64 = DAY;
@@ -31,6 +32,8 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
             "not judged, because its mode is off".to_owned()
         } else if breaks {
             format!("would break: {}", reasons(row, now))
+        } else if is_uncertain(row, now) {
+            "cannot be judged for certain".to_owned()
         } else if all.verified > 0 {
             "sends what enforcement needs".to_owned() + &mended(row)
         } else {
@@ -43,6 +46,13 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
             Verdict::NotSeen,
             "no request since the counts began".to_owned(),
         );
+    }
+    if is_uncertain(row, now) && !breaks {
+        let why = format!(
+            "{} codes of the last 30 days belong to no sign-in for certain, and {} were verified: enforcement could refuse this client",
+            all.uncertain, all.verified
+        );
+        return judged(Verdict::Uncertain, why);
     }
     if breaks {
         let ended = if all.verified + all.unverified > 0 {
@@ -74,6 +84,34 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
 
 fn breaks(row: &Row, now: u64) -> bool {
     row.last_bad > 0 && (row.last_bad >= row.last_good || now < ready_from(row))
+}
+
+/// Whether the last codes, or some of the last day, cannot be judged.
+fn is_uncertain(row: &Row, now: u64) -> bool {
+    let doubt = row.last_uncertain.saturating_add(DOUBT);
+    row.last_uncertain > 0 && (row.last_uncertain >= row.last_good || now < doubt)
+}
+
+/// Judges codes that the server sends to an origin without a request. `is_known`: sign-ins with a redirect URI there began here, too.
+pub(super) fn unrequested(row: &Row, is_known: bool) -> Judged {
+    let number = row.since(0).failing();
+    if is_known {
+        let why = format!(
+            "{number} answers of the last 30 days with a code that fits no sign-in, although clients of this address sign in here: the \
+             server sent them without a request, or the gate could not tell to which sign-in they belong"
+        );
+        return Judged {
+            verdict: Verdict::Uncertain,
+            why,
+        };
+    }
+    Judged {
+        verdict: Verdict::ServerInitiated,
+        why: format!(
+            "unbound_code_in_response ({number}): the server sends codes to this address without an authorization request, which enforcement \
+             refuses"
+        ),
+    }
 }
 
 /// When a row whose last sign-in was good is ready, if no bad one follows.
@@ -120,7 +158,7 @@ fn reasons(row: &Row, now: u64) -> String {
     };
     if let Some(ready) = waits_until(row, now) {
         let (good, ready) = (followed(row), minute(ready));
-        reasons += &format!("; {good}; ready from {ready} on if no bad one follows");
+        reasons = format!("{reasons}; {good}; ready from {ready} on if no bad one follows");
     }
     reasons
 }

@@ -8,6 +8,7 @@ pub(super) fn name(client: &Reviewed) -> String {
         Kind::Client => plain(&client.client_id),
         Kind::None => "(no client_id)".to_owned(),
         Kind::Origin => format!("(others at {})", plain(&client.client_id)),
+        Kind::Unrequested => format!("(codes without a request, to {})", plain(&client.client_id)),
         Kind::Others => "(all others)".to_owned(),
     }
 }

@@ -1,17 +1,23 @@
 //! One row of the tally.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
 use super::codes::Codes;
-use super::{Decided, Step, Violation};
+use super::told::Told;
 use crate::oauth::CodeChallengeMethod;
+use crate::policy::Violation;
+use crate::telemetry::decided::Decided;
+use crate::telemetry::step::Step;
 
 const DAY: u64 = 86_400;
 
 /// The days that are kept.
 pub(crate) const DAYS: u64 = 30;
+
+/// The most redirect origins of a row, besides the first one.
+const OTHER_ORIGINS: usize = 8;
 
 /// How many of the last good sign-ins are kept with their times.
 pub(crate) const GOOD: usize = 20;
@@ -23,6 +29,8 @@ pub(crate) enum Count {
     Began(Challenge),
     /// A code was redeemed, or would have been. `is_verified`: its sign-in began with a challenge.
     Redeemed { is_verified: bool },
+    /// The server sent a code without a request.
+    Unrequested,
     /// Something else was refused, or would have been.
     Other,
 }
@@ -55,8 +63,9 @@ impl Count {
             Step::Redeems => Some(Self::Redeemed {
                 is_verified: method.is_some(),
             }),
-            Step::Other if decided == Decided::Allowed => None,
-            Step::Other => Some(Self::Other),
+            Step::Unrequested if violation.is_some() => Some(Self::Unrequested),
+            Step::Other | Step::Unrequested if decided == Decided::Allowed => None,
+            Step::Other | Step::Unrequested => Some(Self::Other),
         }
     }
 }
@@ -72,13 +81,16 @@ pub(crate) struct Numbers {
     /// Token requests with a code that were allowed: with a verifier that was checked, and without.
     pub(crate) verified: u32,
     pub(crate) unverified: u32,
+    /// Token requests with a code of which the gate cannot tell to which sign-in it belongs.
+    #[serde(default)]
+    pub(crate) uncertain: u32,
     /// Sign-ins that were refused, and those that enforcement would have refused.
     pub(crate) refused: u32,
     pub(crate) reported: u32,
 }
 
 impl Numbers {
-    fn each<'n>(&'n mut self, other: &'n Self) -> [(&'n mut u32, u32); 8] {
+    fn each<'n>(&'n mut self, other: &'n Self) -> [(&'n mut u32, u32); 9] {
         [
             (&mut self.s256, other.s256),
             (&mut self.plain, other.plain),
@@ -86,6 +98,7 @@ impl Numbers {
             (&mut self.none, other.none),
             (&mut self.verified, other.verified),
             (&mut self.unverified, other.unverified),
+            (&mut self.uncertain, other.uncertain),
             (&mut self.refused, other.refused),
             (&mut self.reported, other.reported),
         ]
@@ -110,6 +123,10 @@ impl Numbers {
 }
 
 /// What happened on one day.
+#[expect(
+    clippy::struct_field_names,
+    reason = "it is written so to the snapshot"
+)]
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Day {
     /// Days since 1970-01-01 UTC.
@@ -131,35 +148,39 @@ pub(crate) struct Row {
     /// The last sign-in that ended with a verified challenge, and the last one that enforcement does not allow.
     pub(crate) last_good: u64,
     pub(crate) last_bad: u64,
+    /// The last code that cannot be judged.
+    #[serde(default)]
+    pub(crate) last_uncertain: u64,
     /// When the last good sign-ins ended, in order: how many of them followed the last bad one shows whether the client was mended.
     #[serde(default)]
     pub(crate) good: VecDeque<u64>,
     /// The origin of the redirect URI with which it was first seen.
     pub(crate) origin: Option<Box<str>>,
+    /// Those of its other redirect URIs, in order; the first ones of many.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub(crate) other_origins: BTreeSet<Box<str>>,
     /// The last days with a decision, in order.
     pub(crate) days: VecDeque<Day>,
     /// All violations and hints, as earlier versions kept them: without their days.
     #[serde(default, skip_serializing, rename = "violations")]
-    undated_violations: Codes,
+    pub(crate) undated_violations: Codes,
     #[serde(default, skip_serializing, rename = "hints")]
-    undated_hints: Codes,
+    pub(crate) undated_hints: Codes,
 }
 
 impl Row {
-    pub(super) fn add(
-        &mut self,
-        count: Count,
-        decided: Decided,
-        violation: Option<&Violation>,
-        hint: Option<&'static str>,
-        now: u64,
-    ) {
+    pub(super) fn add(&mut self, count: Count, told: &Told<'_>, now: u64) {
+        let (decided, violation) = (told.decided, told.violation);
         if self.first_seen == 0 || now < self.first_seen {
             self.first_seen = now; // the clock may step
         }
         self.last_seen = self.last_seen.max(now);
         let mut numbers = Numbers::default();
         match (count, violation) {
+            _ if told.is_uncertain => {
+                numbers.uncertain = 1;
+                self.last_uncertain = self.last_uncertain.max(now);
+            }
             (Count::Began(challenge), _) => match challenge {
                 Challenge::S256 => numbers.s256 = 1,
                 Challenge::Plain => numbers.plain = 1,
@@ -177,7 +198,10 @@ impl Row {
             {
                 numbers.unverified = 1;
             }
-            (Count::Redeemed { .. } | Count::Other, _) => {}
+            (Count::Redeemed { .. } | Count::Unrequested | Count::Other, _) => {}
+        }
+        if let (Count::Began(_), Some(origin)) = (count, told.redirect_origin) {
+            self.note_origin(origin);
         }
         if violation.is_some_and(|violation| ends_sign_in(count, violation)) {
             self.last_bad = self.last_bad.max(now);
@@ -191,10 +215,42 @@ impl Row {
             if let Some(violation) = violation {
                 day.violations.one_more(violation.label());
             }
-            if let Some(hint) = hint {
+            if let Some(hint) = told.hint {
                 day.hints.one_more(hint);
             }
         }
+    }
+
+    /// Counts a code that cannot be judged. Its decision was counted already.
+    pub(super) fn add_uncertain(&mut self, now: u64) {
+        self.last_uncertain = self.last_uncertain.max(now);
+        if let Some(day) = self.of_day(now / DAY) {
+            day.numbers.uncertain = day.numbers.uncertain.saturating_add(1);
+        }
+    }
+
+    fn note_origin(&mut self, origin: &str) {
+        match &self.origin {
+            Some(first) if **first == *origin => {}
+            None => self.origin = Some(origin.into()),
+            Some(_) if self.other_origins.contains(origin) => {}
+            Some(_) => {
+                self.other_origins.insert(origin.into());
+                self.bound_origins();
+            }
+        }
+    }
+
+    /// Of too many, the first ones are kept, so that the order in which they came does not matter.
+    fn bound_origins(&mut self) {
+        while self.other_origins.len() > OTHER_ORIGINS {
+            self.other_origins.pop_last();
+        }
+    }
+
+    /// Whether a sign-in with this redirect origin began, as far as known.
+    pub(crate) fn has_origin(&self, origin: &str) -> bool {
+        self.origin.as_deref() == Some(origin) || self.other_origins.contains(origin)
     }
 
     fn note_good(&mut self, now: u64) {
@@ -283,8 +339,9 @@ impl Row {
         for good in &other.good {
             self.note_good(*good);
         }
-        if self.origin.is_none() {
-            self.origin.clone_from(&other.origin);
+        self.last_uncertain = self.last_uncertain.max(other.last_uncertain);
+        for origin in other.origin.iter().chain(&other.other_origins) {
+            self.note_origin(origin);
         }
         for theirs in &other.days {
             if let Some(day) = self.of_day(theirs.day) {
@@ -321,6 +378,6 @@ fn ends_sign_in(count: Count, violation: &Violation) -> bool {
             | Violation::UnknownMethod,
         )
         | (Count::Redeemed { is_verified: false } | Count::Other, _) => false,
-        (Count::Began(_) | Count::Redeemed { is_verified: true }, _) => true,
+        (Count::Began(_) | Count::Redeemed { is_verified: true } | Count::Unrequested, _) => true,
     }
 }

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::oauth::CodeChallengeMethod;
+use crate::policy::Violation;
+use crate::telemetry::decided::Decided;
 
 const DAY: u64 = 86_400;
 const NOW: u64 = 20_000 * DAY + 5;
@@ -34,6 +36,7 @@ impl Scene {
             client: Some(client),
             method: has_challenge.then_some(CodeChallengeMethod::S256),
             redirect_origin: Some(origin),
+            is_uncertain: false,
             hint: None,
         };
         self.0.count(&told, now);
@@ -208,6 +211,51 @@ fn rows_of_earlier_versions_are_read() {
     assert_eq!(row.violations_since(NOW / DAY + 1), []);
     let again = serde_json::to_value(&row).unwrap();
     assert_eq!(serde_json::from_value::<Row>(again).unwrap(), row);
+}
+
+/// A server that redirects anywhere could fill the table.
+#[test]
+fn codes_without_a_request_are_counted_by_origin_up_to_a_limit() {
+    let scene = Scene::default();
+    let unbound = Violation::UnboundCodeInResponse("a code");
+    for number in 0..100 {
+        let origin = format!("https://{number}.test");
+        let told = Told {
+            step: Step::Unrequested,
+            decided: Decided::Refused,
+            violation: Some(&unbound),
+            client: None,
+            method: None,
+            redirect_origin: Some(&origin),
+            is_uncertain: false,
+            hint: None,
+        };
+        scene.0.count(&told, NOW);
+        scene.0.count(&told, NOW);
+    }
+    assert_eq!(scene.0.rows().len(), MOST_UNREQUESTED + 1);
+    let first = scene
+        .row(&Name::Unrequested("https://0.test".into()))
+        .unwrap();
+    assert_eq!((first.since(0).refused, first.since(0).sign_ins()), (2, 0));
+    let others = scene.row(&Name::Others).unwrap();
+    assert_eq!(others.since(0).refused, 100);
+    let again = Tally::default();
+    again.restore(scene.0.rows());
+    assert_eq!(again.rows().len(), MOST_UNREQUESTED + 1);
+}
+
+#[test]
+fn all_redirect_origins_of_a_client_are_known_up_to_a_limit() {
+    let scene = Scene::default();
+    for number in 0..100 {
+        let origin = format!("https://{number}.test");
+        scene.tell_from(Step::Begins, "a", &origin, None, NOW);
+    }
+    let row = scene.client("a");
+    assert_eq!(row.origin.as_deref(), Some("https://0.test"));
+    assert!(row.has_origin("https://0.test") && row.has_origin("https://1.test"));
+    assert_eq!(row.other_origins.len(), 8);
 }
 
 /// Anyone can begin a sign-in in the name of a client.

@@ -116,6 +116,14 @@ fn counts() -> Value {
             row(&[("s256", 20), ("verified", 19)], &[], &[]),
         ),
         (
+            client("uncertain"),
+            row(&[("s256", 3), ("verified", 1), ("uncertain", 2)], &[], &[]),
+        ),
+        (
+            json!({ "unrequested": "https://portal.example.com" }),
+            row(&[("reported", 2)], &["unbound_code_in_response"], &[]),
+        ),
+        (
             json!("others"),
             row(
                 &[("s256", 1), ("none", 1), ("reported", 1)],
@@ -138,7 +146,8 @@ fn row(numbers: &[(&str, u32)], violations: &[&str], hints: &[&str]) -> Value {
     const DAY: u64 = 86_400;
     let now = now();
     let mut all = json!({
-        "s256": 0, "plain": 0, "malformed": 0, "none": 0, "verified": 0, "unverified": 0, "refused": 0, "reported": 0,
+        "s256": 0, "plain": 0, "malformed": 0, "none": 0, "verified": 0, "unverified": 0, "uncertain": 0,
+        "refused": 0, "reported": 0,
     });
     for (name, number) in numbers {
         all[name] = (*number).into();
@@ -158,6 +167,7 @@ fn row(numbers: &[(&str, u32)], violations: &[&str], hints: &[&str]) -> Value {
         "first_seen": now - 29 * DAY,
         "last_seen": now,
         "last_good": if violations.is_empty() { now } else { 0 },
+        "last_uncertain": if numbers.iter().any(|(name, _)| *name == "uncertain") { now } else { 0 },
         "last_bad": if violations.is_empty() { 0 } else { now },
         "origin": "https://app.example.com",
         "days": days.collect::<Vec<_>>(),
@@ -189,13 +199,18 @@ fn the_busy_gate_has_every_verdict_and_kind_of_row() {
             "verdict",
             &[
                 "would_break",
+                "uncertain",
+                "server_initiated",
                 "exempt",
                 "could_be_required",
                 "ready",
                 "not_seen",
             ][..],
         ),
-        ("kind", &["client", "none", "origin", "others"]),
+        (
+            "kind",
+            &["client", "none", "origin", "unrequested", "others"],
+        ),
     ] {
         for value in values {
             let found = clients.iter().any(|client| client[member] == *value);

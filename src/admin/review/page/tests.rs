@@ -20,7 +20,7 @@ fn client(number: usize, name: &str) -> Value {
         "waits_until": time,
         "redirect_origin": format!("https://{}", "&".repeat(504)),
         "authorization": { "s256": most, "plain": most, "malformed": most, "none": most },
-        "redemption": { "verified": most, "unverified": most, "violations": {} },
+        "redemption": { "verified": most, "unverified": most, "uncertain": most, "violations": {} },
         "hints": Hint::ALL.map(Hint::code),
         "sign_ins": most, "failed": most, "failing": most,
     })
@@ -38,7 +38,7 @@ fn upstream(name: &str, clients: &[Value]) -> Value {
             "evidence": [], "remediation": "r", "clauses": [],
         },
         "headline": {
-            "text": "t", "clients": clients.len(), "ready": 0, "would_break": 0, "could_be_required": 0, "not_seen": 0, "exempt": 0,
+            "text": "t", "clients": clients.len(), "uncertain": 0, "server_initiated": 0, "ready": 0, "would_break": 0, "could_be_required": 0, "not_seen": 0, "exempt": 0,
             "sign_ins": 0, "failed": 0, "failing": 0,
         },
         "days": days,

@@ -1,0 +1,156 @@
+//! What the review says about traffic that no client can be judged by, or that is not about PKCE.
+
+use serde_json::{Value, json};
+
+use super::{REPORT, client, review, rig, signs_in};
+use crate::support::gate;
+use crate::support::rig::{Rig, authorization_response, target};
+use crate::support::scripted::{self, Act, Then};
+
+/// The upstream redirects to another origin with a code, without an authorization request.
+fn sends_codes(rig: &Rig) {
+    let fields = [("Location", "https://portal.test/cb?code=FROM-THE-SERVER")];
+    let answer = scripted::reply("302 Found", &fields, b"");
+    rig.upstream.on("/portal", Act::Say(answer, Then::GoOn));
+}
+
+/// Neither of two sign-ins without a state can be told from the other in report mode. Under enforcement, they would have handles.
+#[test]
+fn a_client_whose_codes_fit_several_sign_ins_is_uncertain() {
+    let mut rig = rig();
+    let sign_ins = [(); 2].map(|()| rig.authorization().without("state"));
+    let begun = sign_ins.each_ref().map(|sign_in| rig.get(&target(sign_in)));
+    let code = authorization_response(&begun[1], &sign_ins[1]).expect("a code");
+    let answer = rig.token(&sign_ins[1].redemption(code.code()));
+    assert_eq!(answer.status, 200, "{answer}");
+    let review = review(&mut rig);
+    let uncertain = client(&review, "pub");
+    assert_eq!(uncertain["verdict"], "uncertain", "{uncertain:#}");
+    assert_eq!(uncertain["redemption"]["uncertain"], 1, "{uncertain:#}");
+    assert_eq!(uncertain["redemption"]["unverified"], 0, "{uncertain:#}");
+    assert_eq!(review["headline"]["uncertain"], 1);
+    let text = review["headline"]["text"].as_str().unwrap();
+    assert!(text.contains("; 1 cannot be judged for certain"), "{text}");
+    rig.gate.log_until(|log| log.contains("\"uncertain\":true"));
+}
+
+/// Anyone can send codes that belong to no sign-in, in the name of any client. The server accepts only real ones.
+#[test]
+fn only_an_unknown_code_that_the_server_accepts_makes_a_client_uncertain() {
+    let mut rig = rig();
+    let good = rig.authorization();
+    signs_in(&rig, &good, |code| good.redemption(code));
+    for (status, verdict, number) in [("400 Bad Request", "ready", 0), ("200 OK", "uncertain", 1)] {
+        let answer = scripted::json(status, &json!({ "access_token": "t" }));
+        rig.upstream.once("/token", Act::Say(answer, Then::GoOn));
+        rig.token(&good.redemption("never-seen"));
+        let review = review(&mut rig);
+        let row = client(&review, "pub");
+        assert_eq!(row["verdict"], verdict, "{row:#}");
+        assert_eq!(row["redemption"]["uncertain"], number, "{row:#}");
+    }
+    let log = rig
+        .gate
+        .log_until(|log| log.contains("unknown_code_accepted"));
+    assert_eq!(log.matches("unknown_code_accepted").count(), 1);
+    let metrics = rig.gate.admin("/metrics");
+    let counted = "pkce_gate_incidents_total{kind=\"unknown_code_accepted\"} 1";
+    assert!(metrics.text().contains(counted), "{}", metrics.text());
+}
+
+/// A portal of the server that starts applications (IdP-initiated).
+#[test]
+fn codes_without_a_request_are_shown_by_the_origin_that_gets_them() {
+    for (pkce, status, failed) in [(REPORT, 302, 0), ("", 502, 2)] {
+        let mut rig = Rig::pkce(pkce).unguarded();
+        sends_codes(&rig);
+        for _ in 0..2 {
+            assert_eq!(rig.get("/portal").status, status, "{pkce}");
+        }
+        let review = review(&mut rig);
+        let portal = client(&review, "https://portal.test");
+        assert_eq!(portal["kind"], "unrequested", "{portal:#}");
+        assert_eq!(portal["verdict"], "server_initiated", "{portal:#}");
+        assert_eq!(portal["failing"], 2, "{portal:#}");
+        assert_eq!(portal["sign_ins"], 2, "{portal:#}");
+        assert_eq!(portal["failed"], failed, "{portal:#}");
+        let headline = &review["headline"];
+        assert_eq!(headline["server_initiated"], 1, "{headline:#}");
+        assert_eq!(headline["clients"], 0, "{headline:#}");
+        let days = review["days"].as_array().unwrap();
+        assert_eq!(days.last().unwrap()["failing"], 2, "{days:#?}");
+        let text = rig.gate.admin("/review?verdict=server_initiated");
+        let shown = "codes without a request, to <bdi>https://portal.test</bdi>";
+        let text = text.text().replace("&#x2f;", "/");
+        assert!(text.contains(shown), "{text}");
+        assert!(!text.contains("FROM-THE-SERVER"), "{text}");
+        let admin = rig.gate.address("admin").to_string();
+        for (format, expected) in [
+            ("text", "server-initiated  (codes without a request, to"),
+            (
+                "md",
+                "| (codes without a request, to https://portal.test) | server-initiated | 2 | 2 |",
+            ),
+            ("sarif", "\"ruleId\": \"server-initiated-sign-in\""),
+        ] {
+            let out = gate::run(&["review", "--admin", &admin, "--format", format]);
+            let out = String::from_utf8(out.stdout).unwrap();
+            assert!(out.contains(expected), "{out}");
+        }
+    }
+}
+
+/// The gate cannot tell whether such a code answers a request that it has seen.
+#[test]
+fn codes_to_an_origin_at_which_clients_sign_in_are_uncertain() {
+    let mut rig = rig();
+    sends_codes(&rig);
+    let elsewhere = rig
+        .authorization()
+        .with("redirect_uri", "https://portal.test/cb");
+    for known in [&rig.authorization(), &elsewhere] {
+        rig.get(&target(known));
+    }
+    rig.get("/portal");
+    let review = review(&mut rig);
+    let portal = client(&review, "https://portal.test");
+    assert_eq!(portal["verdict"], "uncertain", "{portal:#}");
+    assert_eq!(portal["failing"], 0, "{portal:#}");
+    assert_eq!(review["headline"]["server_initiated"], 0);
+}
+
+/// The answer to a request of a sign-in is none that the server sends by itself, even if it does not fit.
+#[test]
+fn an_answer_that_does_not_fit_its_request_counts_for_the_client() {
+    let mut rig = rig();
+    let asked = rig.authorization();
+    let fields = [(
+        "Location",
+        "https://app.test/cb?code=OTHER&state=of-another-sign-in",
+    )];
+    let answer = scripted::reply("302 Found", &fields, b"");
+    rig.upstream
+        .once("/authorize", Act::Say(answer, Then::GoOn));
+    rig.get(&target(&asked));
+    let review = review(&mut rig);
+    let row = client(&review, "pub");
+    let violations = &row["redemption"]["violations"];
+    assert_eq!(violations["unbound_code_in_response"], 1, "{row:#}");
+    assert_eq!(review["headline"]["server_initiated"], 0);
+}
+
+/// Enforcement refuses it whatever the rest says.
+#[test]
+fn a_request_that_cannot_be_read_counts_as_a_bad_sign_in_in_report_mode() {
+    let mut rig = rig();
+    let request = target(&rig.authorization()) + "&scope=a&code_challenge=x";
+    rig.get(&request);
+    let review = review(&mut rig);
+    let row = client(&review, "pub");
+    assert_eq!(row["verdict"], "would_break", "{row:#}");
+    assert_eq!(
+        row["redemption"]["violations"],
+        json!({ "duplicate_parameter": 1 })
+    );
+    assert_ne!(row["last_bad"], Value::Null);
+}
