@@ -1,6 +1,7 @@
 //! The review: which clients would break under enforcement, and the state of the control per upstream. Made from the tally and the
 //! configuration on each request.
 
+mod also;
 mod chart;
 mod codes;
 mod control;
@@ -17,8 +18,8 @@ use crate::oauth::ClientId;
 use crate::policy::{ClientRule, Mode};
 use crate::telemetry::tally::{DAYS, NO_CLIENT, Name, Numbers, Row};
 
+pub(crate) use model::{AlsoSeen, Kind, Review, Reviewed, State, Upstream, Verdict};
 use model::{Authorization, Daily, Exception, Headline, Redemption};
-pub(crate) use model::{Kind, Review, Reviewed, State, Upstream, Verdict};
 
 /// The days that the headline is about.
 const WINDOW: u64 = 7;
@@ -69,6 +70,7 @@ fn upstream(site: &Site, now: u64) -> Upstream {
         mode: rules.default_rule().mode.as_str().to_owned(),
         control: control::control(rules, &clients, site.reporting(now), today(now)),
         headline: headline(&clients, rules.default_rule().mode),
+        also_seen: also::also_seen(rules, &rows),
         days: days(&rows, now),
         clients,
     }

@@ -36,11 +36,12 @@ pub(super) fn read(
 ) -> ClientRule {
     let label = "which client does this rule apply to?";
     table.require("id", label, "add id = \"…\", the client_id that it sends");
-    let rule = rule(table, default, require_all);
+    let (rule, is_confidential) = rule(table, default, require_all);
     let until = table.day("until");
     let lax = lax(&rule, default, table, upstream);
     let client = ClientRule {
         id: table.find("id", &TEXT).unwrap_or_default(),
+        is_confidential,
         afterwards: afterwards(&rule, default),
         rule,
         until: until.filter(|_| !lax.is_empty()),
@@ -55,7 +56,8 @@ pub(super) fn read(
     client
 }
 
-fn rule(table: &Table<'_>, upstream: &Rule, require_all: bool) -> Rule {
+/// The rule, and whether the client is confidential.
+fn rule(table: &Table<'_>, upstream: &Rule, require_all: bool) -> (Rule, bool) {
     /// The upper bound of `verifier_max`, in characters.
     const LONGEST_VERIFIER: usize = 1024;
     let mode = pkce::mode(table, upstream.mode);
@@ -68,7 +70,7 @@ fn rule(table: &Table<'_>, upstream: &Rule, require_all: bool) -> Rule {
     let confidential = table.words("type", false, &[("public", false), ("confidential", true)]);
     let assumed = [("S256", Some(CodeChallengeMethod::S256))];
     let (types, modes) = (&upstream.response_types, &upstream.response_modes);
-    Rule {
+    let rule = Rule {
         reads_request_objects: upstream.reads_request_objects,
         mode,
         codes: pkce::codes(table, codes_by_default),
@@ -80,7 +82,8 @@ fn rule(table: &Table<'_>, upstream: &Rule, require_all: bool) -> Rule {
         response_modes: listed(table, "response_modes", &RESPONSE_MODE, &[], modes),
         grants: upstream.grants.clone(),
         redirect_uris: At::values(&table.list("redirect_uris", &REDIRECT_URI)),
-    }
+    };
+    (rule, confidential)
 }
 
 /// Returns the keys in which a client is laxer than its upstream, where both values are valid. The properties of a client

@@ -12,6 +12,7 @@ use std::borrow::Cow;
 use http::{Method, Response, StatusCode, header};
 
 use crate::flow::{Candidate, OwnVerifier};
+use crate::oauth::client::is_authenticated;
 use crate::oauth::params::{Params, append_pair};
 use crate::oauth::token;
 use crate::oauth::{Ambiguous, ClientIdentity, Edit, Redemption, TokenRequest};
@@ -214,6 +215,9 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> (Option<Claim
         let names = request.names();
         exchange.record(rule, violation, &names);
     }
+    let is_authenticated = params
+        .as_ref()
+        .is_ok_and(|params| is_authenticated(request.authorization(), params));
     let parsed = match &params {
         Ok(params) => parse(exchange, params, request.authorization()).await,
         Err(malformed) => Err((*malformed).into()),
@@ -223,13 +227,15 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> (Option<Claim
             let key = key(exchange, &redemption);
             let judged = judge(exchange, &redemption, &key).await;
             let about = judged.about(exchange, &redemption);
-            let asks = Asks::for_code(&about, judged.violation.as_ref());
+            let violation = judged.violation.as_ref();
+            let asks = Asks::for_code(&about, violation, redemption.code.kind(), is_authenticated);
             drop(exchange.decide(judged.rule, (), judged.violation, &about));
             (judged.claim, asks)
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
-            drop(decide_other(exchange, (), grant_type, client.as_ref()));
-            Default::default()
+            let client = client.as_ref();
+            drop(decide_other(exchange, (), grant_type, client));
+            (None, Asks::for_other(client, grant_type, is_authenticated))
         }
         Err(violation) => {
             record(exchange, request, violation);
@@ -274,8 +280,14 @@ async fn other_grant(
         });
         request.body.replace(kept);
     }
+    let is_authenticated = is_authenticated(request.authorization(), params);
+    let asks = Asks::for_other(client.as_ref(), grant_type, is_authenticated);
     match decide_other(exchange, request, grant_type, client.as_ref()) {
-        Ok(cleared) => answer(exchange, rule, exchange.forward(cleared).await),
+        Ok(cleared) => {
+            let sent = exchange.forward(cleared).await;
+            asks.answered(exchange, &sent);
+            answer(exchange, rule, sent)
+        }
         Err((_, violation)) => reply::token_refused(&violation, None),
     }
 }
@@ -306,7 +318,9 @@ async fn redeem(
     let judged = judge(exchange, redemption, &key).await;
     let about = judged.about(exchange, redemption);
     let (rule, claim) = (judged.rule, judged.claim);
-    let asks = Asks::for_code(&about, judged.violation.as_ref());
+    let is_authenticated = is_authenticated(request.authorization(), params);
+    let violation = judged.violation.as_ref();
+    let asks = Asks::for_code(&about, violation, redemption.code.kind(), is_authenticated);
     let cleared = match exchange.decide(rule, request, judged.violation, &about) {
         Ok(cleared) => cleared,
         Err((_, violation)) => {

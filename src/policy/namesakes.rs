@@ -164,6 +164,7 @@ mod tests {
         let client = |(id, rule): &(&str, Rule)| {
             let client = ClientRule {
                 id: (*id).to_owned(),
+                is_confidential: false,
                 rule: rule.clone(),
                 until: None,
                 afterwards: rule.clone(),

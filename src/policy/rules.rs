@@ -283,6 +283,7 @@ mod tests {
         let client = ClientId::new("erp").digest();
         let exception = ClientRule {
             id: "erp".to_owned(),
+            is_confidential: false,
             rule: lax,
             until: Some(100),
             afterwards: Rule::default(),
@@ -328,6 +329,7 @@ mod tests {
         }) {
             let exception = ClientRule {
                 id: "a".to_owned(),
+                is_confidential: false,
                 rule: rule.clone(),
                 until: Some(1),
                 afterwards: afterwards.clone(),

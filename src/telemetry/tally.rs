@@ -4,6 +4,7 @@
 //! Clients choose their names, so the number of rows is bounded: beyond it, and for many names with the same redirect origin, sign-ins
 //! are counted in a common row.
 
+mod also;
 mod codes;
 mod numbers;
 mod told;
@@ -17,6 +18,7 @@ use serde::{Deserialize, Serialize};
 
 use super::step::Step;
 
+pub(crate) use also::{Neighbour, Times};
 #[cfg(test)]
 pub(crate) use codes::Codes;
 use numbers::Count;
@@ -126,9 +128,34 @@ impl Tally {
 
     /// Counts a code that the upstream accepted, and that enforcement could refuse. `now`: seconds since 1970.
     pub(super) fn count_uncertain(&self, client: Option<&str>, now: u64) {
+        self.of_known(client, |row| row.add_uncertain(now));
+    }
+
+    /// Notes what a request of a client shows beside PKCE. `now`: seconds since 1970.
+    pub(crate) fn note(&self, client: Option<&str>, neighbour: Neighbour, now: u64) {
+        // A client that uses passwords begins no sign-in. The upstream knows its name.
+        if let (Neighbour::Password, Some(client)) = (neighbour, client)
+            && client.len() <= LONGEST_NAME
+            && self.len() < self.most.load(Ordering::Relaxed)
+        {
+            self.expect([client].into_iter());
+        }
+        self.of_known(client, |row| row.also().note(neighbour, now));
+    }
+
+    /// Notes a token request with client authentication that the upstream accepted. `now`: seconds since 1970.
+    pub(crate) fn note_authenticated(&self, client: Option<&str>, now: u64) {
+        self.of_known(client, |row| {
+            let last = &mut row.also().last_authenticated;
+            *last = now.max(*last);
+        });
+    }
+
+    /// Changes the row of a client, or the common one if the client has none.
+    fn of_known(&self, client: Option<&str>, change: impl FnOnce(&mut Row)) {
         match self.clients.get_mut(client.unwrap_or(NO_CLIENT)) {
-            Some(mut row) => row.add_uncertain(now),
-            None => self.others().get_or_insert_default().add_uncertain(now),
+            Some(mut row) => change(&mut row),
+            None => change(self.others().get_or_insert_default()),
         }
     }
 

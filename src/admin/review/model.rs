@@ -22,6 +22,8 @@ pub(crate) struct Upstream {
     /// The mode of clients without an exception.
     pub(crate) mode: String,
     pub(crate) control: Control,
+    /// Controls beside this one, observed only.
+    pub(crate) also_seen: Vec<AlsoSeen>,
     pub(crate) headline: Headline,
     /// The last 30 days, the oldest first.
     pub(crate) days: Vec<Daily>,
@@ -152,6 +154,22 @@ pub(crate) struct Control {
     pub(crate) evidence: Vec<String>,
     pub(crate) remediation: String,
     pub(crate) clauses: Vec<Clause>,
+}
+
+/// Something that the same traffic shows beside PKCE, and that the gate does not control.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AlsoSeen {
+    pub(crate) code: String,
+    pub(crate) name: String,
+    /// The section that advises against it.
+    pub(crate) section: String,
+    /// Since the counts began.
+    pub(crate) number: u32,
+    /// Times in RFC 3339.
+    pub(crate) first_seen: Option<String>,
+    pub(crate) last_seen: Option<String>,
+    /// Those with most requests.
+    pub(crate) clients: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

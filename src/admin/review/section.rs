@@ -8,7 +8,7 @@ use minijinja::{Value, context};
 
 use super::chart::chart;
 use super::codes::{self, Code};
-use super::model::{Authorization, Redemption, Reviewed, Upstream, Verdict};
+use super::model::{AlsoSeen, Authorization, Redemption, Reviewed, Upstream, Verdict};
 use super::wanted::{Sort, Wanted};
 
 /// What the template gets about an upstream. `rows`: the most that are shown. `used`: the codes that the page has to explain.
@@ -33,6 +33,7 @@ pub(super) fn section(
         headline => Value::from(Serde(&upstream.headline)),
         control => Value::from(Serde(&upstream.control)),
         state_text => upstream.control.state.to_string(),
+        also_seen => upstream.also_seen.iter().map(also).collect::<Vec<_>>(),
         chart => chart(&upstream.days),
         filters => filters(upstream, wanted, &element),
         sorts => sorts(wanted, &element),
@@ -92,6 +93,18 @@ fn sorts(wanted: &Wanted, element: &str) -> Vec<Value> {
         }
     });
     Vec::from(all)
+}
+
+fn also(seen: &AlsoSeen) -> Value {
+    let clients = seen.clients.iter().map(|client| visible(client));
+    context! {
+        name => &seen.name,
+        section => &seen.section,
+        number => seen.number,
+        first_seen => seen.first_seen.as_deref().map(time),
+        last_seen => seen.last_seen.as_deref().map(time),
+        clients => clients.collect::<Vec<_>>(),
+    }
 }
 
 fn row(client: &Reviewed, used: &mut BTreeSet<Code>) -> Value {

@@ -245,6 +245,7 @@ fn the_document_is_read_back_as_it_was_written() {
             name: "a".to_owned(),
             mode: "report".to_owned(),
             control: control::control(&Rules::default(), &[], None, NOW / DAY),
+            also_seen: also::also_seen(&Rules::default(), &[]),
             headline: headline(&[], Mode::Report),
             days: days(&[], NOW),
             clients: Vec::new(),
@@ -302,6 +303,7 @@ fn evidence_and_clauses_are_about_what_the_rules_say() {
         let id = ClientId::new(id);
         let client = ClientRule {
             id: id.as_str().to_owned(),
+            is_confidential: false,
             afterwards: rule.clone(),
             rule,
             until: None,

@@ -44,7 +44,7 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
     if row.last_seen == 0 {
         return judged(
             Verdict::NotSeen,
-            "no request since the counts began".to_owned(),
+            "no sign-in since the counts began".to_owned(),
         );
     }
     if is_uncertain(row, now) && !breaks {

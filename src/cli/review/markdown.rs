@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::names::{name, why};
+use super::names::{name, seen, why};
 use crate::admin::review::Review;
 
 /// Writing to a string cannot fail.
@@ -30,6 +30,10 @@ pub(super) fn markdown(review: &Review) -> String {
         for clause in &control.clauses {
             let met = if clause.is_met { "met" } else { "not met" };
             let _ = writeln!(out, "| {} | {met} |", clause.name);
+        }
+        let _ = writeln!(out, "\nAlso seen, not controlled here:\n");
+        for also in &upstream.also_seen {
+            let _ = writeln!(out, "- {}", escaped(&seen(also)));
         }
         let _ = writeln!(
             out,

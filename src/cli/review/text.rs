@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::names::{name, why};
+use super::names::{name, seen, why};
 use crate::admin::review::Review;
 
 /// Writing to a string cannot fail.
@@ -21,6 +21,10 @@ pub(super) fn text(review: &Review) -> String {
             let _ = writeln!(out, "    {line}");
         }
         let _ = writeln!(out, "  what to do: {}", control.remediation);
+        let _ = writeln!(out, "  also seen, not controlled here:");
+        for also in &upstream.also_seen {
+            let _ = writeln!(out, "    {}", seen(also));
+        }
         for client in &upstream.clients {
             let _ = writeln!(
                 out,

@@ -4,6 +4,7 @@ use std::collections::{BTreeSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 
+use super::also::{Also, Neighbour};
 use super::codes::Codes;
 use super::told::Told;
 use crate::oauth::CodeChallengeMethod;
@@ -159,6 +160,9 @@ pub(crate) struct Row {
     /// Those of its other redirect URIs, in order; the first ones of many.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub(crate) other_origins: BTreeSet<Box<str>>,
+    /// What its requests show beside PKCE. Most clients have nothing of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) also: Option<Box<Also>>,
     /// The last days with a decision, in order.
     pub(crate) days: VecDeque<Day>,
     /// All violations and hints, as earlier versions kept them: without their days.
@@ -203,6 +207,9 @@ impl Row {
         if let (Count::Began(_), Some(origin)) = (count, told.redirect_origin) {
             self.note_origin(origin);
         }
+        if count == Count::Began(Challenge::Plain) && decided != Decided::Refused {
+            self.also().note(Neighbour::Plain, now);
+        }
         if violation.is_some_and(|violation| ends_sign_in(count, violation)) {
             self.last_bad = self.last_bad.max(now);
             match decided {
@@ -227,6 +234,10 @@ impl Row {
         if let Some(day) = self.of_day(now / DAY) {
             day.numbers.uncertain = day.numbers.uncertain.saturating_add(1);
         }
+    }
+
+    pub(super) fn also(&mut self) -> &mut Also {
+        self.also.get_or_insert_default()
     }
 
     fn note_origin(&mut self, origin: &str) {
@@ -342,6 +353,9 @@ impl Row {
         self.last_uncertain = self.last_uncertain.max(other.last_uncertain);
         for origin in other.origin.iter().chain(&other.other_origins) {
             self.note_origin(origin);
+        }
+        if let Some(also) = &other.also {
+            self.also().merge(also);
         }
         for theirs in &other.days {
             if let Some(day) = self.of_day(theirs.day) {

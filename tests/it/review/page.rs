@@ -170,6 +170,11 @@ fn row(numbers: &[(&str, u32)], violations: &[&str], hints: &[&str]) -> Value {
         "last_uncertain": if numbers.iter().any(|(name, _)| *name == "uncertain") { now } else { 0 },
         "last_bad": if violations.is_empty() { 0 } else { now },
         "origin": "https://app.example.com",
+        "also": {
+            "plain": { "number": 9, "first": now - 9 * DAY, "last": now },
+            "unauthenticated": { "number": 3, "first": now - 9 * DAY, "last": now },
+            "last_authenticated": if violations.is_empty() { now } else { 0 },
+        },
         "days": days.collect::<Vec<_>>(),
     })
 }

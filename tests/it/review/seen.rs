@@ -1,11 +1,14 @@
 //! What the review says about traffic that no client can be judged by, or that is not about PKCE.
 
+use std::sync::Arc;
+
 use serde_json::{Value, json};
 
 use super::{REPORT, client, review, rig, signs_in};
 use crate::support::gate;
-use crate::support::rig::{Rig, authorization_response, target};
-use crate::support::scripted::{self, Act, Then};
+use crate::support::params::Params;
+use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response, cookie_of, target};
+use crate::support::scripted::{self, Act, Answerer, Then};
 
 /// The upstream redirects to another origin with a code, without an authorization request.
 fn sends_codes(rig: &Rig) {
@@ -153,4 +156,151 @@ fn a_request_that_cannot_be_read_counts_as_a_bad_sign_in_in_report_mode() {
         json!({ "duplicate_parameter": 1 })
     );
     assert_ne!(row["last_bad"], Value::Null);
+}
+
+fn also_seen(rig: &mut Rig, code: &str) -> Value {
+    let review = review(rig);
+    let all = review["also_seen"].as_array().expect("controls");
+    let found = all.iter().find(|also| also["code"] == *code);
+    found.unwrap_or_else(|| panic!("{review:#}")).clone()
+}
+
+/// Two token requests, of which the upstream accepts the second one.
+fn accepted_and_refused(rig: &Rig, form: &Params, fields: &[(&str, &str)]) {
+    for status in ["401 Unauthorized", "200 OK"] {
+        let answer = scripted::json(status, &json!({ "access_token": "t" }));
+        rig.upstream.once("/token", Act::Say(answer, Then::GoOn));
+        rig.post("/token", fields, &form.encoded());
+    }
+}
+
+/// In report mode and under enforcement, which allows all of them here.
+#[test]
+fn neighbouring_controls_are_observed() {
+    let enforce = "response_types = [\"code\", \"token\"]";
+    for pkce in [REPORT, enforce] {
+        let tables = r#"
+[[upstream.client]]
+id = "conf"
+type = "confidential"
+[[upstream.client]]
+id = "plainly"
+methods = ["S256", "plain"]
+until = "2999-01-01"
+owner = "o"
+reason = "r"
+"#;
+        let mut rig = Rig::with(Config {
+            pkce,
+            tables,
+            ..Config::default()
+        })
+        .unguarded();
+        for code in [
+            "implicit",
+            "password_grant",
+            "plain",
+            "no_client_authentication",
+        ] {
+            let also = also_seen(&mut rig, code);
+            assert_eq!(
+                (also["number"].as_u64(), &also["first_seen"]),
+                (Some(0), &Value::Null)
+            );
+        }
+        let password = Params::default()
+            .with("grant_type", "password")
+            .with("client_id", "old")
+            .with("username", "alice")
+            .with("password", "hunter2-of-alice");
+        accepted_and_refused(&rig, &password, &[]);
+        let refresh = |client: &str| {
+            Params::default()
+                .with("grant_type", "refresh_token")
+                .with("refresh_token", "rt-is-secret")
+                .with("client_id", client)
+        };
+        // "old" is public as far as known, and "conf" is not. "mixed" is authenticated once.
+        for client in ["old", "conf", "mixed"] {
+            rig.get(&target(&rig.authorization().with("client_id", client)));
+            accepted_and_refused(&rig, &refresh(client), &[]);
+        }
+        accepted_and_refused(&rig, &refresh("mixed").with("client_secret", "s"), &[]);
+        let plain = rig.authorization();
+        let verifier = plain.verifier.clone();
+        let plain = plain
+            .with("client_id", "plainly")
+            .with("code_challenge", &verifier)
+            .with("code_challenge_method", "plain");
+        rig.get(&target(&plain));
+        implicit(&rig);
+        for (code, clients) in [
+            ("implicit", &["pub"][..]),
+            ("password_grant", &["old"]),
+            ("plain", &["plainly"]),
+            ("no_client_authentication", &["conf", "mixed"]),
+        ] {
+            let also = also_seen(&mut rig, code);
+            assert_eq!(also["clients"], json!(clients), "{pkce} {also:#}");
+            assert_eq!(also["number"], clients.len(), "{pkce} {also:#}");
+            assert!(also["last_seen"].is_string(), "{pkce} {also:#}");
+        }
+        shown(&mut rig);
+    }
+}
+
+/// A sign-in with an access token in the answer.
+fn implicit(rig: &Rig) {
+    let asked = rig
+        .authorization()
+        .with("response_type", "token")
+        .without_challenge();
+    let answer = Act::Compute(Answerer(Arc::new(|request| {
+        let query = request
+            .target()
+            .split_once('?')
+            .map_or("", |(_, query)| query);
+        let params = Params::from_query(query);
+        let state = params.get("state").unwrap_or_default();
+        let location =
+            format!("{REDIRECT_URI}#access_token=at-is-secret&token_type=Bearer&state={state}");
+        scripted::reply("302 Found", &[("Location", &location)], b"")
+    })));
+    rig.upstream.once("/authorize", answer);
+    let mut response = rig.get(&target(&asked));
+    if response.status == 303 {
+        let location = response.header("location").unwrap().to_owned();
+        let cookie = cookie_of(&response).unwrap_or_default();
+        response = rig.get_with(&location, &[("Cookie", &cookie)]);
+    }
+    let location = response.header("location").expect("a redirect");
+    assert!(location.contains("access_token=at-is-secret"), "{response}");
+}
+
+/// All forms of the review have it, and no secret.
+fn shown(rig: &mut Rig) {
+    let admin = rig.gate.address("admin").to_string();
+    let printed = ["text", "md"].map(|format| {
+        let out = gate::run(&["review", "--admin", &admin, "--format", format]);
+        String::from_utf8(out.stdout).unwrap()
+    });
+    for text in &printed {
+        assert!(
+            text.contains("tokens for the password of a user: 1, first 20"),
+            "{text}"
+        );
+    }
+    let page = rig.gate.admin("/review");
+    let page = page.text();
+    assert!(
+        page.contains("by <bdi>conf</bdi>, <bdi>mixed</bdi>"),
+        "{page}"
+    );
+    assert!(page.contains("RFC 9700 section 2.1.2"), "{page}");
+    let document = rig.gate.admin("/review.json");
+    for text in [page, document.text(), &printed[0], &printed[1]] {
+        for secret in ["hunter2", "is-secret"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
 }

@@ -37,6 +37,10 @@ fn upstream(name: &str, clients: &[Value]) -> Value {
             "name": "n", "recommended": "r", "state": "not_met", "risk": "high", "cvss": { "low": 7.0, "high": 8.9 }, "why": "w",
             "evidence": [], "remediation": "r", "clauses": [],
         },
+        "also_seen": [{
+            "code": "plain", "name": "n", "section": "s", "number": u32::MAX, "first_seen": "2026-11-29T21:05:00Z",
+            "last_seen": "2026-11-29T21:05:00Z", "clients": vec!["\"".repeat(512); 5],
+        }],
         "headline": {
             "text": "t", "clients": clients.len(), "uncertain": 0, "server_initiated": 0, "ready": 0, "would_break": 0, "could_be_required": 0, "not_seen": 0, "exempt": 0,
             "sign_ins": 0, "failed": 0, "failing": 0,
