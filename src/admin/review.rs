@@ -7,6 +7,7 @@ mod codes;
 mod control;
 mod model;
 pub(super) mod page;
+mod routes;
 mod section;
 mod verdict;
 mod wanted;
@@ -42,6 +43,8 @@ pub(crate) fn review(snapshot: &Snapshot, now: u64) -> Review {
 fn upstream(site: &Site, now: u64) -> Upstream {
     let rules = &site.settings.rules;
     let mut rows = site.state.telemetry.tally().rows();
+    let routes = routes::routes(&site.settings, &rows);
+    rows.retain(|(name, _)| !matches!(name, Name::Route(_)));
     for configured in rules.clients() {
         let name = Name::Client(configured.id.as_str().into());
         if !rows.iter().any(|(known, _)| *known == name) {
@@ -55,7 +58,9 @@ fn upstream(site: &Site, now: u64) -> Upstream {
                 let is_known = rows.iter().any(|(_, row)| row.has_origin(origin));
                 unrequested(client(site, name, row, now), row, is_known)
             }
-            Name::Client(_) | Name::Origin(_) | Name::Others => client(site, name, row, now),
+            Name::Client(_) | Name::Origin(_) | Name::Route(_) | Name::Others => {
+                client(site, name, row, now)
+            }
         })
         .collect();
     clients.sort_by(|one, other| {
@@ -72,6 +77,7 @@ fn upstream(site: &Site, now: u64) -> Upstream {
         headline: headline(&clients, rules.default_rule().mode),
         also_seen: also::also_seen(rules, &rows),
         days: days(&rows, now),
+        routes,
         clients,
     }
 }
@@ -83,7 +89,7 @@ fn client(site: &Site, name: &Name, row: &Row, now: u64) -> Reviewed {
         Name::Client(id) => (&**id, Kind::Client),
         Name::Origin(origin) => (&**origin, Kind::Origin),
         Name::Unrequested(origin) => (&**origin, Kind::Unrequested),
-        Name::Others => ("", Kind::Others),
+        Name::Route(_) | Name::Others => ("", Kind::Others),
     };
     let today = today(now);
     let configured = rules.clients().find(|client| client.id == client_id);

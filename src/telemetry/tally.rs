@@ -7,6 +7,8 @@
 mod also;
 mod codes;
 mod numbers;
+mod pattern;
+mod routes;
 mod told;
 
 use std::path::PathBuf;
@@ -23,6 +25,8 @@ pub(crate) use also::{Neighbour, Times};
 pub(crate) use codes::Codes;
 use numbers::Count;
 pub(crate) use numbers::{DAYS, GOOD, Numbers, Row};
+pub(crate) use routes::PATTERNS;
+use routes::Routes;
 pub(super) use told::Told;
 
 /// The most rows of an upstream, unless configured.
@@ -58,6 +62,8 @@ pub(crate) enum Name {
     Origin(Box<str>),
     /// Codes to this origin whose sign-in did not begin here. Their answers name no client.
     Unrequested(Box<str>),
+    /// No client: a pattern of paths that were requested. Its row has no numbers.
+    Route(Box<str>),
     /// All others.
     Others,
 }
@@ -71,6 +77,7 @@ pub(crate) struct Tally {
     shared: DashMap<Box<str>, Row>,
     /// Rows of codes whose sign-in did not begin here, by the origin that they are sent to.
     unrequested: DashMap<Box<str>, Row>,
+    routes: Routes,
     others: Mutex<Option<Row>>,
     /// The number of names with each redirect origin.
     origins: DashMap<Box<str>, usize>,
@@ -85,6 +92,7 @@ impl Default for Tally {
             clients: DashMap::new(),
             shared: DashMap::new(),
             unrequested: DashMap::new(),
+            routes: Routes::default(),
             others: Mutex::default(),
             origins: DashMap::new(),
             most: AtomicUsize::new(ROWS),
@@ -159,6 +167,11 @@ impl Tally {
         }
     }
 
+    /// Notes a path beside the endpoints for which the upstream has something.
+    pub(crate) fn note_route(&self, path: &str) {
+        self.routes.count(path);
+    }
+
     /// Counts a code that the server sent to this origin without a request.
     fn count_unrequested(&self, origin: Option<&str>, note: impl FnOnce(&mut Row)) {
         let is_full = self.unrequested.len() >= MOST_UNREQUESTED;
@@ -224,6 +237,8 @@ impl Tally {
         let mut all = named(Name::Client, &self.clients);
         all.extend(named(Name::Origin, &self.shared));
         all.extend(named(Name::Unrequested, &self.unrequested));
+        let routes = self.routes.all().into_iter();
+        all.extend(routes.map(|route| (Name::Route(route), Row::default())));
         all.extend(self.others().clone().map(|row| (Name::Others, row)));
         all
     }
@@ -243,6 +258,7 @@ impl Tally {
                 Name::Origin(origin) if !is_full => {
                     self.shared.entry(origin).or_default().merge(&row);
                 }
+                Name::Route(route) => self.routes.restore(&route),
                 Name::Unrequested(origin) if self.unrequested.len() < MOST_UNREQUESTED => {
                     self.unrequested.entry(origin).or_default().merge(&row);
                 }

@@ -78,7 +78,11 @@ fn control(text: [&str; 3], seen: Vec<(&Name, Times)>) -> AlsoSeen {
     }
     let named = seen.into_iter().filter_map(|(name, times)| match name {
         Name::Client(client) if **client != *NO_CLIENT => Some((client.to_string(), times)),
-        Name::Client(_) | Name::Origin(_) | Name::Unrequested(_) | Name::Others => None,
+        Name::Client(_)
+        | Name::Origin(_)
+        | Name::Unrequested(_)
+        | Name::Route(_)
+        | Name::Others => None,
     });
     let mut named: Vec<_> = named.collect();
     named.sort_by(|(one, of_one), (other, of_other)| {

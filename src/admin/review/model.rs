@@ -27,6 +27,7 @@ pub(crate) struct Upstream {
     pub(crate) headline: Headline,
     /// The last 30 days, the oldest first.
     pub(crate) days: Vec<Daily>,
+    pub(crate) routes: Routes,
     /// The clients that need attention first.
     pub(crate) clients: Vec<Reviewed>,
 }
@@ -154,6 +155,19 @@ pub(crate) struct Control {
     pub(crate) evidence: Vec<String>,
     pub(crate) remediation: String,
     pub(crate) clauses: Vec<Clause>,
+}
+
+/// The paths beside the endpoints that were requested.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Routes {
+    /// Patterns for `[upstream.routes] allow`, with those that are configured.
+    pub(crate) allow: Vec<String>,
+    /// Whether nothing was left out: there were too many, or only a pattern of all paths would fit.
+    pub(crate) is_complete: bool,
+    /// Whether other paths are refused already.
+    pub(crate) denies: bool,
+    /// The table to paste; empty if there is no path.
+    pub(crate) toml: String,
 }
 
 /// Something that the same traffic shows beside PKCE, and that the gate does not control.

@@ -39,6 +39,7 @@ pub(super) fn section(
         sorts => sorts(wanted, &element),
         verdict_text => wanted.verdict.map(|verdict| verdict.to_string()),
         all_clients => wanted.with_verdict(None).link(&element),
+        routes => Value::from(Serde(&upstream.routes)),
         has_rows => !upstream.clients.is_empty(),
         rows => shown,
         all => clients.len(),

@@ -248,6 +248,12 @@ fn the_document_is_read_back_as_it_was_written() {
             also_seen: also::also_seen(&Rules::default(), &[]),
             headline: headline(&[], Mode::Report),
             days: days(&[], NOW),
+            routes: model::Routes {
+                allow: vec!["/login".to_owned()],
+                is_complete: true,
+                denies: false,
+                toml: String::new(),
+            },
             clients: Vec::new(),
         }],
     };

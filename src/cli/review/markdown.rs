@@ -53,6 +53,13 @@ pub(super) fn markdown(review: &Review) -> String {
                 escaped(owner.unwrap_or_default())
             );
         }
+        if !upstream.routes.toml.is_empty() {
+            let toml = &upstream.routes.toml;
+            let _ = writeln!(
+                out,
+                "\nRoutes seen beside the endpoints:\n\n```toml\n{toml}```"
+            );
+        }
     }
     out
 }

@@ -36,6 +36,12 @@ pub(super) fn text(review: &Review) -> String {
                 why(client)
             );
         }
+        if !upstream.routes.toml.is_empty() {
+            let _ = writeln!(out, "  routes seen beside the endpoints:");
+            for line in upstream.routes.toml.lines() {
+                let _ = writeln!(out, "    {line}");
+            }
+        }
         out.push('\n');
     }
     out

@@ -304,3 +304,131 @@ fn shown(rig: &mut Rig) {
         }
     }
 }
+
+const PAGES: [&str; 9] = [
+    "/login",
+    "/account/settings/",
+    "/assets/css/main.css",
+    "/assets/app.4f3a9b1c2d.js",
+    "/reset/eyJhbGciOiJIUzI1NiJ9-is-secret",
+    "/reset/0b8e6e2e-7a3c-4a4c-9a57-1a5c9a4b9c11/done?token=is-secret",
+    "/users/4711/avatar.png",
+    "/.well-known/change-password",
+    "/OAuth/UserInfo",
+];
+
+/// What scanners ask for.
+const SCANNED: &str = "/wp-admin/setup.php";
+
+/// The pages are answered with 200, and what scanners ask for with 404.
+fn serves(rig: &Rig, prefix: &str) {
+    for page in PAGES {
+        let path = page.split('?').next().unwrap();
+        let page = scripted::reply("200 OK", &[], b"hello");
+        let path = format!("{prefix}{path}");
+        rig.upstream.on(&path, Act::Say(page, Then::GoOn));
+    }
+    let missing = scripted::reply("404 Not Found", &[], b"");
+    let path = format!("{prefix}{SCANNED}");
+    rig.upstream.on(&path, Act::Say(missing, Then::GoOn));
+}
+
+#[test]
+fn the_routes_that_were_seen_are_a_list_that_the_configuration_accepts() {
+    for (keys, prefix) in [
+        ("", ""),
+        ("prefix = \"/tenants/a1b2c3\"", "/tenants/a1b2c3"),
+    ] {
+        let config = Config {
+            upstream: keys,
+            pkce: REPORT,
+            ..Config::default()
+        };
+        let mut rig = Rig::with(config).unguarded();
+        serves(&rig, prefix);
+        for path in PAGES.into_iter().chain([SCANNED]) {
+            for _ in 0..3 {
+                rig.get(&format!("{prefix}{path}"));
+            }
+        }
+        let routes = review(&mut rig)["routes"].clone();
+        let expected = json!([
+            "/.well-known/change-password",
+            "/OAuth/UserInfo",
+            "/account/settings/",
+            "/assets/**",
+            "/login",
+            "/reset/**",
+            "/users/**",
+        ]);
+        assert_eq!(routes["allow"], expected, "{routes:#}");
+        assert_eq!(
+            (&routes["is_complete"], &routes["denies"]),
+            (&true.into(), &false.into())
+        );
+        let toml = routes["toml"].as_str().unwrap().to_owned();
+        is_shown(&mut rig, &toml);
+
+        // Pasted into a configuration under enforcement.
+        let config = Config {
+            upstream: keys,
+            tables: &toml,
+            ..Config::default()
+        };
+        let mut closed = Rig::with(config);
+        let file = closed.gate.config_file();
+        let checked = gate::run(&["check", "--config", file.to_str().unwrap()]);
+        assert!(checked.status.success(), "{checked:?}");
+        serves(&closed, prefix);
+        for path in PAGES {
+            let answer = closed.get(&format!("{prefix}{path}"));
+            assert_eq!(answer.status, 200, "{path}: {answer}");
+        }
+        let path = format!("{prefix}{SCANNED}");
+        assert_eq!(closed.get(&path).status, 404);
+        assert!(
+            closed.upstream.requests_to(&path).is_empty(),
+            "it is closed"
+        );
+        let routes = review(&mut closed)["routes"].clone();
+        assert_eq!(
+            (&routes["allow"], &routes["denies"]),
+            (&expected, &true.into())
+        );
+    }
+}
+
+/// In all forms of the review, and no secret is in any of them.
+fn is_shown(rig: &mut Rig, toml: &str) {
+    let admin = rig.gate.address("admin").to_string();
+    let printed = ["text", "md"].map(|format| {
+        let out = gate::run(&["review", "--admin", &admin, "--format", format]);
+        String::from_utf8(out.stdout).unwrap()
+    });
+    let page = rig.gate.admin("/review").text().to_owned();
+    let page = page.replace("&#x2f;", "/").replace("&quot;", "\"");
+    assert!(page.contains(toml), "{page}");
+    let document = rig.gate.admin("/review.json").text().to_owned();
+    for text in [&page, &document, &printed[0], &printed[1]] {
+        assert!(text.contains("/reset/**"), "{text}");
+        for secret in ["is-secret", "eyJ", "0b8e6e2e", "4711", "4f3a9b1c2d"] {
+            assert!(!text.contains(secret), "{text}");
+        }
+    }
+}
+
+/// `/**` would allow everything.
+#[test]
+fn a_list_without_a_pattern_for_some_path_says_so() {
+    let mut rig = rig();
+    rig.upstream.on(
+        "/a1b2c3d4",
+        Act::Say(scripted::reply("200 OK", &[], b""), Then::GoOn),
+    );
+    for _ in 0..3 {
+        rig.get("/a1b2c3d4");
+    }
+    let routes = review(&mut rig)["routes"].clone();
+    assert_eq!(routes["allow"], json!([]), "{routes:#}");
+    assert_eq!(routes["is_complete"], false, "{routes:#}");
+}

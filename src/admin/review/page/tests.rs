@@ -46,6 +46,7 @@ fn upstream(name: &str, clients: &[Value]) -> Value {
             "sign_ins": 0, "failed": 0, "failing": 0,
         },
         "days": days,
+        "routes": { "allow": [], "is_complete": false, "denies": false, "toml": format!("  \"{}\",\n", "/administrat".repeat(8)).repeat(200) },
         "clients": clients,
     })
 }
@@ -71,6 +72,7 @@ fn a_page_has_less_than_one_mib_however_many_clients_there_are() {
         let review = review_of(upstreams);
         for query in ["", "verdict=ready&sort=name&page=7", "upstream=upstream-0"] {
             let page = page(&review, query);
+
             assert!(page.len() < MIB, "{} bytes for {query}", page.len());
             assert!(page.ends_with("</html>"), "it is complete");
             let rows = page.matches("<span class=\"verdict ").count();
