@@ -270,11 +270,15 @@ pub(crate) enum Event<'a> {
         /// The problem, with file, line and column.
         problem: &'a str,
     },
-    /// An upstream is in report mode after the day by which that was to end, or for thirty days without such a day. Logged once a day.
+    /// An upstream is in report mode after the day by which that was to end, or for thirty days without such a day. Logged once a day; after
+    /// ninety days as an error.
     ReportModeLasts {
         upstream: &'a Upstream,
         /// Days since its requests are counted.
         days: u64,
+        /// Whether these are ninety days.
+        #[serde(skip)]
+        is_long: bool,
         /// The day by which it was to end.
         #[serde(skip_serializing_if = "Option::is_none")]
         until: Option<&'a str>,
@@ -317,6 +321,7 @@ pub(super) struct About<'e> {
 const FEW_DESCRIPTORS: &str = "raise the limit on open files: LimitNOFILE= in systemd, ulimits in Compose, ulimit -n in a shell";
 const CLOCK_IN_DOUBT: &str = "correct the system clock: ended exceptions stay ended, and while the date is unknown no exception applies";
 const REPORT_MODE_LASTS: &str = "nothing is refused: look at the review, write exceptions for the clients that would break, and then mode = \"enforce\"";
+const REPORT_MODE_STAYS: &str = "for ninety days nothing is refused, so no client is protected: write exceptions for the clients that would break, and mode = \"enforce\" today";
 const UNREADABLE_SNAPSHOT: &str = "the file stays as it is, and the review counts from this start on: correct or remove the file, and restart";
 const UNWRITTEN_SNAPSHOT: &str = "correct the folder or its permissions; the gate tries again every minute, and a restart before that loses the counts";
 const UNKNOWN_CODE_ACCEPTED: &str =
@@ -403,7 +408,8 @@ impl Event<'_> {
                 Level::Warn,
                 "SIGHUP reloads the configuration, SIGTERM stops the gate",
             ),
-            Self::ReportModeLasts { .. } => hinted(Level::Warn, REPORT_MODE_LASTS),
+            Self::ReportModeLasts { is_long: true, .. } => hinted(Level::Error, REPORT_MODE_STAYS),
+            Self::ReportModeLasts { is_long: false, .. } => hinted(Level::Warn, REPORT_MODE_LASTS),
             Self::ReviewSnapshotUnreadable { .. } => hinted(Level::Error, UNREADABLE_SNAPSHOT),
             Self::ReviewSnapshotUnwritten { .. } => hinted(Level::Error, UNWRITTEN_SNAPSHOT),
             Self::ReloadFailed { .. } => hinted(

@@ -41,12 +41,19 @@ pub(super) fn control(
     )];
     evidence.extend(reporting.map(|reporting| {
         let days = reporting.days;
+        let long = if reporting.is_long {
+            ": ninety or more, in which no client was protected"
+        } else {
+            ""
+        };
         match reporting.until.map(date::format) {
             Some(until) if reporting.is_overdue => {
-                format!("report mode was to end on {until}, and lasts for {days} days")
+                format!("report mode was to end on {until}, and lasts for {days} days{long}")
             }
             Some(until) => format!("report mode is to end on {until}; it lasts for {days} days"),
-            None => format!("report mode has no end (report_until), and lasts for {days} days"),
+            None => {
+                format!("report mode has no end (report_until), and lasts for {days} days{long}")
+            }
         }
     }));
     if default.plain_allowed {

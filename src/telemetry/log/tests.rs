@@ -388,6 +388,7 @@ fn report_mode_lasts(upstream: &Upstream) -> Event<'_> {
     Event::ReportModeLasts {
         upstream,
         days: 31,
+        is_long: false,
         until: Some("2026-10-31"),
     }
 }

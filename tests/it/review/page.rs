@@ -21,7 +21,7 @@ const VIEWS: [&str; 5] = [
 ];
 
 /// A folder for the snapshot, which is removed after the gate has written it for the last time.
-pub(super) struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
@@ -136,7 +136,7 @@ fn counts() -> Value {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the gate reads the same clock")]
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.expect("a clock after 1970").as_secs()
 }

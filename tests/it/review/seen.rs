@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::page::{Folder, now};
 use super::{REPORT, client, review, rig, signs_in};
-use crate::support::gate;
+use crate::support::gate::{self, file, scratch};
 use crate::support::params::Params;
 use crate::support::rig::{Config, REDIRECT_URI, Rig, authorization_response, cookie_of, target};
 use crate::support::scripted::{self, Act, Answerer, Then};
@@ -431,4 +432,53 @@ fn a_list_without_a_pattern_for_some_path_says_so() {
     let routes = review(&mut rig)["routes"].clone();
     assert_eq!(routes["allow"], json!([]), "{routes:#}");
     assert_eq!(routes["is_complete"], false, "{routes:#}");
+}
+
+/// A gate whose counts began so many days ago. How long report mode lasts is known from them alone.
+fn since(days: u64) -> (Rig, Folder) {
+    const DAY: u64 = 86_400;
+    let row = json!({
+        "first_seen": now() - days * DAY, "last_seen": now(), "last_good": 0, "last_bad": 0, "origin": null, "days": [],
+    });
+    let rows = json!([[{ "client": "pub" }, row]]);
+    let counts = json!({ "version": 1, "upstreams": { "scripted": rows } });
+    let folder = Folder(scratch());
+    let snapshot = file(&folder.0, "counts.json", &counts.to_string());
+    let tables = format!("[review]\nsnapshot = {snapshot:?}");
+    let config = Config {
+        pkce: REPORT,
+        tables: &tables,
+        ..Config::default()
+    };
+    (Rig::with(config), folder)
+}
+
+#[test]
+fn report_mode_without_an_end_is_louder_after_ninety_days_than_after_thirty() {
+    for (days, level, overdue) in [
+        (29, "", "false"),
+        (31, "WARN", "true"),
+        (91, "ERROR", "true"),
+    ] {
+        let (mut rig, _folder) = since(days);
+        if level.is_empty() {
+            rig.gate.log_until(|log| log.contains("\"listening\""));
+        } else {
+            let line = format!("\"level\":\"{level}\",\"event\":\"report_mode_lasts\"");
+            rig.gate.log_until(|log| log.contains(&line));
+        }
+        let metrics = rig.gate.admin("/metrics");
+        let metric =
+            format!("report_mode_days{{upstream=\"scripted\",overdue=\"{overdue}\"}} {days}");
+        assert!(metrics.text().contains(&metric), "{}", metrics.text());
+        let control = review(&mut rig)["control"].clone();
+        let evidence = control["evidence"].to_string();
+        let lasts = format!("lasts for {days} days");
+        assert!(evidence.contains(&lasts), "{evidence}");
+        assert_eq!(
+            evidence.contains("ninety or more"),
+            days > 90,
+            "{evidence}"
+        );
+    }
 }
