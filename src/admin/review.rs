@@ -224,7 +224,11 @@ fn headline(clients: &[Reviewed], mode: Mode) -> Headline {
 fn beside(uncertain: usize, server_initiated: usize) -> String {
     let uncertain = (uncertain > 0).then(|| format!("; {uncertain} cannot be judged for certain"));
     let server_initiated = (server_initiated > 0).then(|| {
-        format!("; the server sends codes without a request to {server_initiated} other addresses")
+        let addresses = match server_initiated {
+            1 => "another address".to_owned(),
+            number => format!("{number} other addresses"),
+        };
+        format!("; the server sends codes without a request to {addresses}")
     });
     uncertain.unwrap_or_default() + &server_initiated.unwrap_or_default()
 }

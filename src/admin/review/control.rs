@@ -121,16 +121,15 @@ fn remediation(state: State, mode: Mode, lax_public: bool, clients: &[Reviewed])
 /// What to do besides about rows that do not break, and are not good either.
 fn also(state: State, uncertain: usize, server_initiated: usize) -> String {
     let is_open = |number: usize| state != State::Met && number > 0;
-    let uncertain = is_open(uncertain).then(|| {
-        format!("; before that, find out why {uncertain} rows below cannot be judged for certain")
-    });
-    let server_initiated = is_open(server_initiated).then(|| {
-        format!(
-            "; let the applications at {server_initiated} addresses begin their sign-ins themselves: enforcement refuses codes that the \
-             server sends without a request"
-        )
-    });
-    uncertain.unwrap_or_default() + &server_initiated.unwrap_or_default()
+    let uncertain = is_open(uncertain)
+        .then_some("; before that, find out why some rows below cannot be judged for certain");
+    let server_initiated = is_open(server_initiated).then_some(
+        "; let the applications to which the server sends codes without a request begin their sign-ins themselves: enforcement refuses \
+         such codes",
+    );
+    [uncertain, server_initiated]
+        .map(Option::unwrap_or_default)
+        .concat()
 }
 
 /// Each clause only as far as it is really met. `for_public`: every public client is covered.

@@ -123,6 +123,8 @@ fn counts() -> Value {
             json!({ "unrequested": "https://portal.example.com" }),
             row(&[("reported", 2)], &["unbound_code_in_response"], &[]),
         ),
+        (json!({ "route": "/login" }), row(&[], &[], &[])),
+        (json!({ "route": "/assets/**" }), row(&[], &[], &[])),
         (
             json!("others"),
             row(
@@ -291,4 +293,19 @@ fn the_html_checker_finds_no_error() {
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(told["messages"], json!([]), "{told:#}");
     fs::remove_dir_all(folder).unwrap();
+}
+
+/// Links lead nowhere on paper: filters are left out, and what a link names is readable.
+#[test]
+fn the_page_reads_well_on_paper() {
+    let report = look(&mut busy().0, &["paper"]);
+    let paper = &report["paper"];
+    assert_eq!(paper["navigation"], 0, "{paper:#}");
+    assert_eq!(paper["document"], "\" (/review.json)\"", "{paper:#}");
+    let codes = paper["codes"].as_array().unwrap();
+    assert!(codes.contains(&"missing_challenge".into()), "{paper:#}");
+    for element in ["tr", "li", "pre", "figure", "dd"] {
+        assert_eq!(paper["breaks"][element], json!(["avoid"]), "{paper:#}");
+    }
+    assert!(paper["bytes"].as_u64() > Some(10_000), "{paper:#}");
 }

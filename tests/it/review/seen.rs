@@ -475,10 +475,6 @@ fn report_mode_without_an_end_is_louder_after_ninety_days_than_after_thirty() {
         let evidence = control["evidence"].to_string();
         let lasts = format!("lasts for {days} days");
         assert!(evidence.contains(&lasts), "{evidence}");
-        assert_eq!(
-            evidence.contains("ninety or more"),
-            days > 90,
-            "{evidence}"
-        );
+        assert_eq!(evidence.contains("ninety or more"), days > 90, "{evidence}");
     }
 }
