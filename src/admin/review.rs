@@ -1,12 +1,14 @@
 //! The review: which clients would break under enforcement, and the state of the control per upstream. Made from the tally and the
 //! configuration on each request.
 
+mod also;
 mod chart;
 mod codes;
 mod control;
 mod model;
 pub(super) mod page;
 mod promotion;
+mod routes;
 mod section;
 mod verdict;
 mod wanted;
@@ -20,8 +22,8 @@ use crate::oauth::ClientId;
 use crate::policy::{ClientRule, Mode};
 use crate::telemetry::tally::{DAYS, NO_CLIENT, Name, Numbers, Row};
 
+pub(crate) use model::{AlsoSeen, Kind, Ratchet, Review, Reviewed, State, Upstream, Verdict};
 use model::{Authorization, Daily, Exception, Gates, Headline, Redemption};
-pub(crate) use model::{Kind, Ratchet, Review, Reviewed, State, Upstream, Verdict};
 
 /// The days that the headline is about.
 const WINDOW: u64 = 7;
@@ -45,6 +47,8 @@ pub(crate) fn review(snapshot: &Snapshot, counted: &[Counted], now: u64) -> Revi
 fn upstream(site: &Site, counted: &Counted, now: u64) -> Upstream {
     let rules = &site.settings.rules;
     let mut rows = counted.rows.clone();
+    let routes = routes::routes(&site.settings, &rows);
+    rows.retain(|(name, _)| !matches!(name, Name::Route(_)));
     let known: HashSet<Name> = rows.iter().map(|(name, _)| name.clone()).collect();
     for configured in rules.clients() {
         let name = Name::Client(configured.id.as_str().into());
@@ -58,14 +62,18 @@ fn upstream(site: &Site, counted: &Counted, now: u64) -> Upstream {
     let promotions = site.promotions();
     let mut clients: Vec<Reviewed> = rows
         .iter()
-        .map(|(name, row)| Reviewed {
-            promotion: match name {
-                Name::Client(id) => promotions
+        .map(|(name, row)| match name {
+            Name::Client(id) => Reviewed {
+                promotion: promotions
                     .get(&**id)
                     .map(|of| promotion::promotion(of, now)),
-                Name::Origin(_) | Name::Others => None,
+                ..client(site, name, row, now)
             },
-            ..client(site, name, row, now)
+            Name::Unrequested(origin) => {
+                let is_known = rows.iter().any(|(_, row)| row.has_origin(origin));
+                unrequested(client(site, name, row, now), row, is_known)
+            }
+            Name::Origin(_) | Name::Route(_) | Name::Others => client(site, name, row, now),
         })
         .collect();
     clients.sort_by(|one, other| {
@@ -82,7 +90,9 @@ fn upstream(site: &Site, counted: &Counted, now: u64) -> Upstream {
         control: control::control(rules, &clients, reporting, today(now)),
         promotion: promotion::ratchet(site.settings.promote, &promotions, rules),
         headline: headline(&clients, rules.default_rule().mode),
+        also_seen: also::also_seen(rules, &rows),
         days: days(&rows, now),
+        routes,
         clients,
     }
 }
@@ -106,14 +116,15 @@ fn client(site: &Site, name: &Name, row: &Row, now: u64) -> Reviewed {
         Name::Client(id) if **id == *NO_CLIENT => ("", Kind::None),
         Name::Client(id) => (&**id, Kind::Client),
         Name::Origin(origin) => (&**origin, Kind::Origin),
-        Name::Others => ("", Kind::Others),
+        Name::Unrequested(origin) => (&**origin, Kind::Unrequested),
+        Name::Route(_) | Name::Others => ("", Kind::Others),
     };
     let today = today(now);
     let configured = rules.clients().find(|client| client.id == client_id);
     let configured = configured.filter(|_| kind == Kind::Client);
     let rule = match kind {
         Kind::Client => rules.of_name(&ClientId::new(client_id), today),
-        Kind::None | Kind::Origin | Kind::Others => rules.default_rule(),
+        Kind::None | Kind::Origin | Kind::Unrequested | Kind::Others => rules.default_rule(),
     };
     let (all, window) = (row.since(0), row.since(today.saturating_sub(WINDOW - 1)));
     let exception = configured
@@ -133,6 +144,8 @@ fn client(site: &Site, name: &Name, row: &Row, now: u64) -> Reviewed {
         last_seen: time(row.last_seen),
         last_good: time(row.last_good),
         last_bad: time(row.last_bad),
+        mended_since: verdict::mended_since(row).map(written),
+        waits_until: verdict::waits_until(row, now).map(written),
         redirect_origin: row.origin.as_deref().map(str::to_owned),
         authorization: Authorization {
             s256: all.s256,
@@ -143,26 +156,22 @@ fn client(site: &Site, name: &Name, row: &Row, now: u64) -> Reviewed {
         redemption: Redemption {
             verified: all.verified,
             unverified: all.unverified,
+            uncertain: all.uncertain,
             violations: row
-                .violations
-                .iter()
-                .map(|(code, number)| (code.to_string(), *number))
+                .violations_since(0)
+                .into_iter()
+                .map(|(code, number)| (code.to_owned(), number))
                 .collect(),
         },
-        hints: hints(row),
+        hints: row
+            .hints_since(verdict::matters_from(row, now))
+            .into_iter()
+            .map(|(code, _)| code.to_owned())
+            .collect(),
         sign_ins: window.sign_ins(),
         failed: window.refused,
         failing: window.failing(),
     }
-}
-
-fn hints(row: &Row) -> Vec<String> {
-    let mut hints: Vec<_> = row.hints.iter().collect();
-    hints.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
-    hints
-        .into_iter()
-        .map(|(code, _)| code.to_string())
-        .collect()
 }
 
 fn exception(client: &ClientRule, today: u64) -> Exception {
@@ -171,6 +180,24 @@ fn exception(client: &ClientRule, today: u64) -> Exception {
         owner: client.owner.clone(),
         reason: client.reason.clone(),
         has_ended: client.until.is_some_and(|until| until < today),
+    }
+}
+
+/// A row of codes without a request. Each is a sign-in that fails, unless it may belong to one that was counted already.
+fn unrequested(reviewed: Reviewed, row: &Row, is_known: bool) -> Reviewed {
+    let judged = verdict::unrequested(row, is_known);
+    let (sign_ins, failed, failing) = if is_known {
+        (0, 0, 0)
+    } else {
+        (reviewed.failing, reviewed.failed, reviewed.failing)
+    };
+    Reviewed {
+        verdict: judged.verdict,
+        why: judged.why,
+        sign_ins,
+        failed,
+        failing,
+        ..reviewed
     }
 }
 
@@ -188,8 +215,12 @@ fn headline(clients: &[Reviewed], mode: Mode) -> Headline {
     let (sign_ins, failing) = (sum(|client| client.sign_ins), sum(|client| client.failing));
     let failed = sum(|client| client.failed);
     let would_break = count(Verdict::WouldBreak);
-    let (all, days) = (clients.len(), WINDOW);
-    let text = if all == 0 {
+    let (uncertain, server_initiated) =
+        (count(Verdict::Uncertain), count(Verdict::ServerInitiated));
+    let all = clients.iter();
+    let all = all.filter(|row| row.kind != Kind::Unrequested).count();
+    let days = WINDOW;
+    let text = if clients.is_empty() {
         "No client has been seen yet".to_owned()
     } else if mode == Mode::Enforce {
         format!(
@@ -201,9 +232,12 @@ fn headline(clients: &[Reviewed], mode: Mode) -> Headline {
              the last {days} days"
         )
     };
+    let text = text + &beside(uncertain, server_initiated);
     Headline {
         text,
         clients: all,
+        uncertain,
+        server_initiated,
         ready: count(Verdict::Ready),
         would_break,
         could_be_required: count(Verdict::CouldBeRequired),
@@ -215,18 +249,43 @@ fn headline(clients: &[Reviewed], mode: Mode) -> Headline {
     }
 }
 
-/// The last days, of all rows.
+/// What the headline adds about rows that do not break, and are not good either.
+fn beside(uncertain: usize, server_initiated: usize) -> String {
+    let uncertain = (uncertain > 0).then(|| format!("; {uncertain} cannot be judged for certain"));
+    let server_initiated = (server_initiated > 0).then(|| {
+        let addresses = match server_initiated {
+            1 => "another address".to_owned(),
+            number => format!("{number} other addresses"),
+        };
+        format!("; the server sends codes without a request to {addresses}")
+    });
+    uncertain.unwrap_or_default() + &server_initiated.unwrap_or_default()
+}
+
+/// The last days, of all rows. Codes without a request count as sign-ins that fail, if they belong to none that was counted.
 fn days(rows: &[(Name, Row)], now: u64) -> Vec<Daily> {
     let today = today(now);
+    let is_known = |origin: &str| rows.iter().any(|(_, row)| row.has_origin(origin));
+    let (unrequested, rows): (Vec<_>, Vec<_>) = rows
+        .iter()
+        .partition(|(name, _)| matches!(name, Name::Unrequested(_)));
+    let unrequested: Vec<_> = unrequested
+        .into_iter()
+        .filter(|(name, _)| matches!(name, Name::Unrequested(origin) if !is_known(origin)))
+        .collect();
     let days = (today.saturating_sub(DAYS - 1)..=today).map(|day| {
-        let mut numbers = Numbers::default();
-        let all = rows.iter().flat_map(|(_, row)| &row.days);
-        all.filter(|known| known.day == day)
-            .for_each(|known| numbers.add(&known.numbers));
+        let sum = |rows: &[&(Name, Row)]| {
+            let mut numbers = Numbers::default();
+            let all = rows.iter().flat_map(|(_, row)| &row.days);
+            all.filter(|known| known.day == day)
+                .for_each(|known| numbers.add(&known.numbers));
+            numbers
+        };
+        let (clients, server) = (sum(&rows), sum(&unrequested).failing());
         Daily {
             day: date::format(day),
-            sign_ins: numbers.sign_ins(),
-            failing: numbers.failing(),
+            sign_ins: clients.sign_ins().saturating_add(server),
+            failing: clients.failing().saturating_add(server),
         }
     });
     days.collect()

@@ -280,6 +280,7 @@ fn warn(shared: &Shared, now: u64) {
             shared.telemetry.tell(&Event::ReportModeLasts {
                 upstream: &site.state.telemetry,
                 days: reporting.days,
+                is_long: reporting.is_long,
                 until: reporting.until.map(date::format).as_deref(),
             });
         }

@@ -36,11 +36,12 @@ pub(super) fn read(
 ) -> ClientRule {
     let label = "which client does this rule apply to?";
     table.require("id", label, "add id = \"…\", the client_id that it sends");
-    let rule = rule(table, default, require_all);
+    let (rule, is_confidential) = rule(table, default, require_all);
     let until = table.day("until");
     let lax = lax(&rule, default, table, upstream);
     let client = ClientRule {
         id: table.find("id", &TEXT).unwrap_or_default(),
+        is_confidential,
         afterwards: afterwards(&rule, default),
         promoted: (!table.has("mode") && !table.has("until")).then(|| promoted(table, &rule)),
         rule,
@@ -56,7 +57,8 @@ pub(super) fn read(
     client
 }
 
-fn rule(table: &Table<'_>, upstream: &Rule, require_all: bool) -> Rule {
+/// The rule, and whether the client is confidential.
+fn rule(table: &Table<'_>, upstream: &Rule, require_all: bool) -> (Rule, bool) {
     /// The upper bound of `verifier_max`, in characters.
     const LONGEST_VERIFIER: usize = 1024;
     let mode = pkce::mode(table, upstream.mode);
@@ -69,7 +71,7 @@ fn rule(table: &Table<'_>, upstream: &Rule, require_all: bool) -> Rule {
     let confidential = table.words("type", false, &[("public", false), ("confidential", true)]);
     let assumed = [("S256", Some(CodeChallengeMethod::S256))];
     let (types, modes) = (&upstream.response_types, &upstream.response_modes);
-    Rule {
+    let rule = Rule {
         reads_request_objects: upstream.reads_request_objects,
         mode,
         codes: pkce::codes(table, codes_by_default),
@@ -81,7 +83,8 @@ fn rule(table: &Table<'_>, upstream: &Rule, require_all: bool) -> Rule {
         response_modes: listed(table, "response_modes", &RESPONSE_MODE, &[], modes),
         grants: upstream.grants.clone(),
         redirect_uris: At::values(&table.list("redirect_uris", &REDIRECT_URI)),
-    }
+    };
+    (rule, confidential)
 }
 
 /// The rule as if mode = "enforce" was written.

@@ -19,14 +19,15 @@ use crate::answer::carrier::detect::Credential;
 use crate::answer::carrier::metadata::Issuer;
 use crate::answer::carrier::{Carried, Carrier, Replacement, Rewritten, carriers};
 use crate::answer::check::{Check, EXPLANATIONS, Written};
-use crate::answer::{Facts, Plan, judge, unasked_tokens};
+use crate::answer::{Facts, Leads, Plan, judge, unasked_tokens};
 use crate::clock;
 use crate::flow::{ClientState, Handle, PendingAuthorization};
-use crate::oauth::AuthorizationCode;
+use crate::oauth::{AuthorizationCode, ClientId, Digest};
 use crate::policy::Violation;
 use crate::spelling::Twins;
-use crate::store::{Bound, Issued};
-use crate::telemetry::Event;
+use crate::store::{Bound, Issued, Pending};
+use crate::telemetry::tally::Neighbour;
+use crate::telemetry::{Event, Step};
 use crate::upstream::UpstreamError;
 
 use super::browser::Seen;
@@ -39,7 +40,7 @@ use crate::http::body::Body;
 use crate::http::headers;
 
 pub(super) use asked::Asked;
-use asked::Unsafe;
+use asked::{Unsafe, Whose};
 use belongs::Belongs;
 use read::{Extent, Page};
 pub(super) use sign_in::correlation;
@@ -76,35 +77,62 @@ pub(super) async fn deliver(
     if read::says_nothing(exchange, &asked, &response, &page) {
         return pass_through(exchange, response);
     }
+    let mut token = None;
     // The rare case is boxed, so that the future of the frequent case stays small.
-    match Box::pin(examine(exchange, &asked, &response, &page)).await {
-        Ok(None) => pass_through(exchange, response),
-        Ok(Some(rewritten)) => rewritten.send(exchange, response),
-        Err(found) => Box::pin(refuse(exchange, &asked, response, found)).await,
+    let (response, is_delivered) =
+        match Box::pin(examine(exchange, &asked, &response, &page, &mut token)).await {
+            Ok(None) => (pass_through(exchange, response), true),
+            Ok(Some(rewritten)) => (rewritten.send(exchange, response), true),
+            Err(found) => match Box::pin(refuse(exchange, &asked, response, found)).await {
+                Ok(reported) => (reported, true),
+                Err(refusal) => (refusal, false),
+            },
+        };
+    if let Some(token) = token.filter(|_| is_delivered) {
+        token.note(exchange);
+    }
+    response
+}
+
+/// An access token in an authorization response, for the review.
+struct Implicit {
+    /// The client whose sign-in it is, if known.
+    client: Option<Digest>,
+}
+
+impl Implicit {
+    fn of(found: &Belongs) -> Self {
+        let record = found.record();
+        Self {
+            client: record.map(|record| record.application.client),
+        }
+    }
+
+    #[cold]
+    fn note(&self, exchange: &Exchange<'_>) {
+        let state = &exchange.site.state;
+        let client = self.client.and_then(|client| state.client_name(client));
+        let client = client.as_ref().map(ClientId::as_str);
+        let tally = state.telemetry.tally();
+        tally.note(client, Neighbour::Implicit, clock::wall());
     }
 }
 
 /// Refuses an answer, or reports it, by the rule of the client that it concerns. If it belongs to no sign-in, the strictest rule
-/// of the clients that the request names applies; if the request names none, the default rule.
+/// of the clients that the request names applies; if the request names none, the default rule. `Ok`: it is only reported.
 async fn refuse(
     exchange: &Exchange<'_>,
     asked: &Asked<'_>,
     response: Response<Body>,
     found: Unsafe<'_>,
-) -> Response<Body> {
+) -> Result<Response<Body>, Response<Body>> {
     let said = || asked.sent.said(&exchange.site.state.key);
     let named = || exchange.strictest_of_names(&said().clients);
     let default = exchange.rules().default_rule();
     let rule = found.rule.or_else(named).unwrap_or(default);
-    let client = found
-        .client
-        .and_then(|client| exchange.site.state.client_name(client));
-    let about = About {
-        client: client.map(Cow::Owned),
-        ..About::default()
-    };
+    let about = about(exchange, asked, found.whose).await;
     match exchange.decide(rule, response, Some(found.violation), &about) {
-        Ok(cleared) => pass_through(exchange, cleared.into_inner()),
+        Ok(cleared) => Ok(pass_through(exchange, cleared.into_inner())),
         Err((_, violation)) => {
             if let Some(pending) = found.pending {
                 // If the store fails here, the record expires instead.
@@ -117,8 +145,33 @@ async fn refuse(
             } else {
                 StatusCode::BAD_GATEWAY
             };
-            exchange.page(status, &violation, accept)
+            Err(exchange.page(status, &violation, accept))
         }
+    }
+}
+
+/// The subject of the decision about an answer. One that fits no sign-in is that of the sign-in that its request began or continued, if
+/// there is one.
+async fn about(exchange: &Exchange<'_>, asked: &Asked<'_>, whose: Whose) -> About<'static> {
+    let client = match (whose, asked.own()) {
+        (Whose::Unrequested(url), _) => {
+            return About {
+                step: Step::Unrequested,
+                redirect_uri: Some(Cow::Owned(url.into())),
+                ..About::default()
+            };
+        }
+        (Whose::Client(client), _) => Some(client),
+        (Whose::Unknown, Some(own)) => match exchange.store().pending(&own).await {
+            Ok(Pending::Live(record)) => Some(record.application.client),
+            Ok(Pending::Expired | Pending::Conflict | Pending::Unknown) | Err(_) => None,
+        },
+        (Whose::Unknown, None) => None,
+    };
+    let client = client.and_then(|client| exchange.site.state.client_name(client));
+    About {
+        client: client.map(Cow::Owned),
+        ..About::default()
     }
 }
 
@@ -128,6 +181,7 @@ async fn examine<'g>(
     asked: &Asked<'_>,
     response: &Response<Body>,
     page: &Page,
+    token: &mut Option<Implicit>,
 ) -> Result<Option<Changed>, Unsafe<'g>> {
     // An answer with two Location fields could belong to any client.
     let (location, is_followed) = read::location(response).map_err(|why| Unsafe {
@@ -149,6 +203,9 @@ async fn examine<'g>(
     let several = with_credentials.count() > 0 && carried.len() > 1;
     for (carrier, carried) in &carried {
         let found = sign_in::find(exchange, asked, *carrier, carried).await?;
+        if carried.access_token && found.leads != Leads::Home {
+            *token = Some(Implicit::of(&found));
+        }
         // Made once: needed to search both the request and the rewritten answer for the code.
         let twins = match carried.codes.as_slice() {
             [code] => Some(Twins::of(code.expose())),
@@ -171,7 +228,8 @@ async fn examine<'g>(
             Ok(Plan::Bind) if several => Err("codes in two places of one answer"),
             plan => plan,
         };
-        let plan = plan.map_err(|why| found.unsafe_because(exchange, asked, why))?;
+        let plan =
+            plan.map_err(|why| found.unsafe_code(exchange, asked, *carrier, carried, why))?;
         match plan {
             Plan::Pass => {}
             Plan::Bind => {

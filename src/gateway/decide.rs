@@ -46,7 +46,13 @@ impl Exchange<'_> {
         request: Received,
         violation: Violation,
     ) -> Decided<Received> {
-        let names = About {
+        let names = self.about_unreadable(&request);
+        self.decide(rule, request, Some(violation), &names)
+    }
+
+    /// The subject of a decision about a request that cannot be read.
+    pub(super) fn about_unreadable(&self, request: &Received) -> About<'static> {
+        About {
             step: match self.caller.kind {
                 Endpoint::Authorization
                 | Endpoint::PushedAuthorizationRequest
@@ -55,8 +61,7 @@ impl Exchange<'_> {
                 Endpoint::Token | Endpoint::Metadata | Endpoint::Other => Step::Other,
             },
             ..request.names()
-        };
-        self.decide(rule, request, Some(violation), &names)
+        }
     }
 
     /// Logs a violation of a request that is not refused.
@@ -111,6 +116,7 @@ impl Exchange<'_> {
             method: about.method,
             redirect_origin: about.redirect_uri.as_deref().and_then(redirect::origin),
             codes: about.keeps_code.then_some("upstream"),
+            is_uncertain: about.is_uncertain,
             hint: about.hint.map(Hint::code),
             peer: peer.unwrap_or_else(|| node.as_str()),
         });

@@ -132,6 +132,7 @@ pub(super) fn about<'r>(parsed: &'r DirectRequest<'_>, step: Step) -> About<'r> 
             .and_then(|_| CodeChallengeMethod::parse(parsed.code_challenge_method)),
         keeps_code: false,
         step,
+        is_uncertain: false,
         hint: None,
     }
 }

@@ -124,6 +124,15 @@ impl<'g> Exchange<'g> {
             .unwrap_or_else(|| self.rule_of(None))
     }
 
+    /// Notes a path beside the endpoints, for the list of routes in the review.
+    pub(super) fn note_route(&self, path: &str) {
+        let prefix = self.site.settings.prefix.trim_end_matches('/');
+        let own = path.strip_prefix(prefix).filter(|own| own.starts_with('/'));
+        if let Some(own) = own {
+            self.site.state.telemetry.tally().note_route(own);
+        }
+    }
+
     /// Forwards a request of an intercepted endpoint, which policy has to clear first.
     pub(super) async fn forward(
         &self,

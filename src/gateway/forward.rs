@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use http::{Method, Response, StatusCode, header};
 use memchr::memmem::{self, Finder};
 
+use crate::oauth::Endpoint;
 use crate::policy::Violation;
 use crate::spelling::shortcuts::may_hold_handle;
 
@@ -17,7 +18,7 @@ use crate::http::headers;
 /// Handles a path that is not a protected endpoint, but that some servers treat as one.
 pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     if exchange.rules().all_off() {
-        return unguarded(exchange, request).await;
+        return unguarded(exchange, request, false).await;
     }
     let (rule, names) = concern::rule_and_names(exchange, &mut request).await;
     match exchange.decide(rule, request, Some(Violation::AmbiguousPath), &names) {
@@ -26,7 +27,7 @@ pub(super) async fn ambiguous(exchange: &Exchange<'_>, mut request: Received) ->
             let request = cleared.into_inner();
             match closed(exchange, request.path()) {
                 Some(refused) => refused,
-                None => unguarded(exchange, request).await,
+                None => unguarded(exchange, request, false).await,
             }
         }
         Err((request, violation)) if request.method == Method::POST => {
@@ -44,10 +45,17 @@ pub(super) async fn pass(exchange: &Exchange<'_>, mut request: Received) -> Resp
     if let Some(refused) = guard(exchange, &mut request).await {
         return refused;
     }
-    unguarded(exchange, request).await
+    // Those of endpoints are configured.
+    let is_route = exchange.caller.kind == Endpoint::Other;
+    unguarded(exchange, request, is_route).await
 }
 
-async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
+/// `is_route`: whether the path belongs to the routes of the review.
+async fn unguarded(
+    exchange: &Exchange<'_>,
+    mut request: Received,
+    is_route: bool,
+) -> Response<Body> {
     let own = own_document::at(exchange, request.path());
     let is_plain = !exchange.site.observes_only
         && (own.is_some() || may_be_read(&request) || exchange.has_code_in_json(request.path()));
@@ -61,6 +69,11 @@ async fn unguarded(exchange: &Exchange<'_>, mut request: Received) -> Response<B
         ..bind::Asked::default()
     };
     let mut sent = exchange.send(request).await;
+    // Scanners ask for paths that no server has.
+    let is_found = |response: &Response<Body>| response.status() != StatusCode::NOT_FOUND;
+    if is_route && sent.as_ref().is_ok_and(is_found) {
+        exchange.note_route(asked.sent.path());
+    }
     if let Some(own) = own {
         sent = match sent {
             Ok(response) => Ok(Box::pin(own_document::public(exchange, own, response)).await),

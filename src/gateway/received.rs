@@ -97,6 +97,7 @@ impl Parts {
             method: None,
             keeps_code: false,
             step: Step::Other,
+            is_uncertain: false,
             hint: None,
         }
     }

@@ -17,6 +17,8 @@ pub(super) struct About<'f> {
     /// Whether the client gets the upstream's own code although its rule has handles.
     pub(super) keeps_code: bool,
     pub(super) step: Step,
+    /// Whether the gate cannot tell to which sign-in its code belongs.
+    pub(super) is_uncertain: bool,
     /// What the developer of the client has probably done wrong.
     pub(super) hint: Option<Hint>,
 }

@@ -1,5 +1,6 @@
 //! The token endpoint (step 4 of the crate documentation).
 
+mod asks;
 pub(super) mod form;
 mod judge;
 mod parsed;
@@ -11,6 +12,7 @@ use std::borrow::Cow;
 use http::{Method, Response, StatusCode, header};
 
 use crate::flow::{Candidate, OwnVerifier};
+use crate::oauth::client::is_authenticated;
 use crate::oauth::params::{Params, append_pair};
 use crate::oauth::token;
 use crate::oauth::{Ambiguous, ClientIdentity, Edit, Redemption, TokenRequest};
@@ -26,6 +28,7 @@ use super::settings::ToUpstream;
 use super::subject::About;
 use super::{bind, concern, reply};
 use crate::http::body::Body;
+use asks::Asks;
 use form::{Unreadable, body, is_empty};
 use judge::{judge, key};
 use parsed::{may_be_unbound, parsed, unknown_method};
@@ -175,16 +178,17 @@ async fn wrong_method(exchange: &Exchange<'_>, mut request: Received) -> Respons
 pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> Response<Body> {
     let rules = exchange.rules();
     let (all_off, default) = (rules.all_off(), rules.default_rule());
-    let claim = match request.method {
-        _ if all_off => None,
+    let (claim, asks) = match request.method {
+        _ if all_off => Default::default(),
         Method::POST => watch(exchange, &mut request).await,
-        Method::OPTIONS if is_empty(exchange, &request) => None,
+        Method::OPTIONS if is_empty(exchange, &request) => Default::default(),
         _ => {
             record(exchange, &request, unknown_method());
-            None
+            Default::default()
         }
     };
     let sent = exchange.send(request).await;
+    asks.answered(exchange, &sent);
     match settle(exchange, claim, sent).await {
         Ok(response) if all_off => bind::pass_through(exchange, response),
         response => answer(exchange, default, response),
@@ -192,17 +196,17 @@ pub(super) async fn observe(exchange: &Exchange<'_>, mut request: Received) -> R
 }
 
 /// The observing half of [`observe`].
-async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim> {
+async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> (Option<Claim>, Asks) {
     let body = match body(exchange, request).await {
         Ok(body) => body,
         Err((violation, _)) => {
             record(exchange, request, violation);
-            return None;
+            return Default::default();
         }
     };
     if has_document(exchange, request, &body).await {
         record(exchange, request, Ambiguous::Document.into());
-        return None;
+        return Default::default();
     }
     let params = Params::parse(&body, exchange.snapshot.limits.form_pairs);
     if let Ok(params) = &params
@@ -211,6 +215,9 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
         let names = request.names();
         exchange.record(rule, violation, &names);
     }
+    let is_authenticated = params
+        .as_ref()
+        .is_ok_and(|params| is_authenticated(request.authorization(), params));
     let parsed = match &params {
         Ok(params) => parse(exchange, params, request.authorization()).await,
         Err(malformed) => Err((*malformed).into()),
@@ -220,16 +227,19 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Claim>
             let key = key(exchange, &redemption);
             let judged = judge(exchange, &redemption, &key).await;
             let about = judged.about(exchange, &redemption);
+            let violation = judged.violation.as_ref();
+            let asks = Asks::for_code(&about, violation, redemption.code.kind(), is_authenticated);
             drop(exchange.decide(judged.rule, (), judged.violation, &about));
-            judged.claim
+            (judged.claim, asks)
         }
         Ok(TokenRequest::Other { grant_type, client }) => {
-            drop(decide_other(exchange, (), grant_type, client.as_ref()));
-            None
+            let client = client.as_ref();
+            drop(decide_other(exchange, (), grant_type, client));
+            (None, Asks::for_other(client, grant_type, is_authenticated))
         }
         Err(violation) => {
             record(exchange, request, violation);
-            None
+            Default::default()
         }
     }
 }
@@ -270,8 +280,14 @@ async fn other_grant(
         });
         request.body.replace(kept);
     }
+    let is_authenticated = is_authenticated(request.authorization(), params);
+    let asks = Asks::for_other(client.as_ref(), grant_type, is_authenticated);
     match decide_other(exchange, request, grant_type, client.as_ref()) {
-        Ok(cleared) => answer(exchange, rule, exchange.forward(cleared).await),
+        Ok(cleared) => {
+            let sent = exchange.forward(cleared).await;
+            asks.answered(exchange, &sent);
+            answer(exchange, rule, sent)
+        }
         Err((_, violation)) => reply::token_refused(&violation, None),
     }
 }
@@ -302,6 +318,9 @@ async fn redeem(
     let judged = judge(exchange, redemption, &key).await;
     let about = judged.about(exchange, redemption);
     let (rule, claim) = (judged.rule, judged.claim);
+    let is_authenticated = is_authenticated(request.authorization(), params);
+    let violation = judged.violation.as_ref();
+    let asks = Asks::for_code(&about, violation, redemption.code.kind(), is_authenticated);
     let cleared = match exchange.decide(rule, request, judged.violation, &about) {
         Ok(cleared) => cleared,
         Err((_, violation)) => {
@@ -342,6 +361,7 @@ async fn redeem(
         }
     });
     let sent = exchange.forward(cleared).await;
+    asks.answered(exchange, &sent);
     answer(exchange, rule, settle(exchange, claim, sent).await)
 }
 

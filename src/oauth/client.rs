@@ -135,6 +135,25 @@ impl ClientIdentity {
     }
 }
 
+/// Whether a token request has client authentication (RFC 6749 section 2.3): a secret, an assertion, or credentials in its Authorization
+/// header. They are not verified. A client certificate (RFC 8705) is not in the request.
+pub(crate) fn is_authenticated(authorization: Option<&[u8]>, params: &Params<'_>) -> bool {
+    let in_header = authorization.is_some_and(|value| {
+        let (scheme, credentials) = value.split_at_checked(6).unwrap_or((value, b""));
+        let is_basic = scheme.eq_ignore_ascii_case(b"basic ");
+        // Some public clients send their identifier with an empty password.
+        !is_basic || has_password(credentials)
+    });
+    let has = |name| params.all(name).any(|pair| !pair.value().is_empty());
+    in_header || has("client_secret") || has("client_assertion")
+}
+
+fn has_password(encoded: &[u8]) -> bool {
+    let decoded = STANDARD.decode(encoded.trim_ascii()).unwrap_or_default();
+    let colon = memchr::memchr(b':', &decoded);
+    colon.is_some_and(|colon| colon + 1 < decoded.len())
+}
+
 /// The client named by a request that cannot be parsed strictly. For the log only, never for a decision. `forms` are
 /// the query and the form body. `None`: the request names no client, or several.
 pub(crate) fn named_loosely<'f>(
@@ -272,6 +291,28 @@ mod tests {
         let params = Params::parse(body.as_bytes(), 64).unwrap();
         let identity = ClientIdentity::read(header.as_deref().map(str::as_bytes), &params)?;
         Ok(identity.map(|identity| identity.id().as_str().to_owned()))
+    }
+
+    #[test]
+    fn a_secret_an_assertion_or_credentials_authenticate_a_client() {
+        let basic = |credentials| format!("Basic {}", STANDARD.encode(credentials));
+        for (authorization, body, expected) in [
+            (None, "client_id=a", false),
+            (None, "client_id=a&client_secret=", false),
+            (None, "client_id=a&client_secret=s", true),
+            (None, "client_assertion=x", true),
+            (Some(basic("a:")), "", false),
+            (Some(basic("a")), "", false),
+            (Some("Basic !".to_owned()), "", false),
+            (Some(basic("a:s")), "", true),
+            (Some(basic("a:s").replace("Basic", "basic")), "", true),
+            (Some("Bearer t".to_owned()), "", true),
+        ] {
+            let params = Params::parse(body.as_bytes(), 64).unwrap();
+            let authorization = authorization.as_deref().map(str::as_bytes);
+            let found = is_authenticated(authorization, &params);
+            assert_eq!(found, expected, "{authorization:?} {body}");
+        }
     }
 
     fn assertion(claims: &str) -> String {

@@ -169,6 +169,8 @@ fn common<T: PartialEq + Clone>(one: &[T], other: &[T]) -> Vec<T> {
 pub struct ClientRule {
     /// The `client_id`.
     pub id: String,
+    /// Whether it has a secret (`type = "confidential"`).
+    pub is_confidential: bool,
     /// The rule until the exception ends.
     pub rule: Rule,
     /// The last day of the exception, in days since 1970-01-01 UTC. `None`: it does not end.
@@ -186,6 +188,7 @@ impl ClientRule {
     pub fn lasting(id: &str, rule: Rule) -> Self {
         Self {
             id: id.to_owned(),
+            is_confidential: false,
             afterwards: rule.clone(),
             rule,
             until: None,

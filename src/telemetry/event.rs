@@ -87,11 +87,25 @@ pub(crate) enum Event<'a> {
         /// `upstream`, if the client gets the upstream's own code although its rule has handles: the response hashes the code.
         #[serde(skip_serializing_if = "Option::is_none")]
         codes: Option<&'static str>,
+        /// The gate cannot tell to which sign-in the code of the request belongs, so that enforcement could have decided otherwise.
+        #[serde(rename = "uncertain", skip_serializing_if = "is_false")]
+        is_uncertain: bool,
         /// The code of a [`crate::policy::Hint`].
         #[serde(skip_serializing_if = "Option::is_none")]
         hint: Option<&'static str>,
         /// The address of the client; behind a trusted proxy, the forwarded one.
         peer: &'a str,
+    },
+    /// In report mode: the upstream accepted a code that belongs to no sign-in which the gate knows. Enforcement would have refused it,
+    /// unless it would have found the sign-in by the handle that only enforcement gives it.
+    UnknownCodeAccepted {
+        request: RequestId,
+        upstream: &'a Upstream,
+        #[serde(
+            skip_serializing_if = "Option::is_none",
+            serialize_with = "fields::client"
+        )]
+        client: Option<&'a str>,
     },
     /// The response to a request has ended, or there will be none. One line per request, at `debug`.
     Answered {
@@ -256,11 +270,15 @@ pub(crate) enum Event<'a> {
         /// The problem, with file, line and column.
         problem: &'a str,
     },
-    /// An upstream is in report mode after the day by which that was to end, or for thirty days without such a day. Logged once a day.
+    /// An upstream is in report mode after the day by which that was to end, or for thirty days without such a day. Logged once a day; after
+    /// ninety days as an error.
     ReportModeLasts {
         upstream: &'a Upstream,
         /// Days since its requests are counted.
         days: u64,
+        /// Whether these are ninety days.
+        #[serde(skip)]
+        is_long: bool,
         /// The day by which it was to end.
         #[serde(skip_serializing_if = "Option::is_none")]
         until: Option<&'a str>,
@@ -311,6 +329,11 @@ pub(crate) enum Event<'a> {
     },
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields so")]
+const fn is_false(flag: &bool) -> bool {
+    !*flag
+}
+
 /// What the sinks need to know about an event, besides its fields.
 #[derive(Debug)]
 pub(super) struct About<'e> {
@@ -325,6 +348,9 @@ pub(super) struct About<'e> {
 const FEW_DESCRIPTORS: &str = "raise the limit on open files: LimitNOFILE= in systemd, ulimits in Compose, ulimit -n in a shell";
 const CLOCK_IN_DOUBT: &str = "correct the system clock: ended exceptions stay ended, and while the date is unknown no exception applies";
 const REPORT_MODE_LASTS: &str = "nothing is refused: look at the review, write exceptions for the clients that would break, and then mode = \"enforce\"";
+const REPORT_MODE_STAYS: &str = "for ninety days nothing is refused, so no client is protected: write exceptions for the clients that would break, and mode = \"enforce\" today";
+const UNKNOWN_CODE_ACCEPTED: &str =
+    "the review calls this client uncertain: see Verdicts in its page of the manual";
 const PROMOTION_PROPOSED: &str =
     "paste what the review shows, or write promote = \"after …\" to let the gate do it";
 const CLIENT_PROMOTED: &str =
@@ -334,6 +360,7 @@ const UNREADABLE_SNAPSHOT: &str = "the file stays as it is, and the review count
 const UNWRITTEN_SNAPSHOT: &str = "correct the folder or its permissions; the gate tries again every minute, and a restart before that loses the counts";
 const REVIEW_UNSHARED: &str =
     "the review has the counts of this gate alone until Redis answers; an ACL user needs +hscan";
+const SIGNAL_IGNORED: &str = "SIGHUP reloads the configuration, SIGTERM stops the gate";
 const ISSUER_MISMATCH: &str = "public_url has to be the server's own public URL, and issuer, if it is written, the one in its metadata";
 
 /// A warning about an upstream, for an event that clients can cause.
@@ -377,6 +404,10 @@ impl Event<'_> {
                 upstream, fault, ..
             } => incident(Level::Error, ["upstream_failed", upstream.name(), fault]),
             Self::OtherBrowser { upstream, .. } => warning("other_browser", upstream),
+            Self::UnknownCodeAccepted { upstream, .. } => About {
+                hint: Some(UNKNOWN_CODE_ACCEPTED),
+                ..warning("unknown_code_accepted", upstream)
+            },
             Self::UpstreamOriginInBody { upstream, .. } => {
                 warning("upstream_origin_in_body", upstream)
             }
@@ -408,11 +439,9 @@ impl Event<'_> {
                 Level::Warn,
                 "synchronise the clocks of all gates: sign-ins from more than a minute ahead are refused",
             ),
-            Self::SignalIgnored { .. } => hinted(
-                Level::Warn,
-                "SIGHUP reloads the configuration, SIGTERM stops the gate",
-            ),
-            Self::ReportModeLasts { .. } => hinted(Level::Warn, REPORT_MODE_LASTS),
+            Self::SignalIgnored { .. } => hinted(Level::Warn, SIGNAL_IGNORED),
+            Self::ReportModeLasts { is_long: true, .. } => hinted(Level::Error, REPORT_MODE_STAYS),
+            Self::ReportModeLasts { is_long: false, .. } => hinted(Level::Warn, REPORT_MODE_LASTS),
             Self::PromotionProposed { .. } => hinted(Level::Info, PROMOTION_PROPOSED),
             Self::ClientPromoted { .. } => hinted(Level::Info, CLIENT_PROMOTED),
             Self::ClientDowngraded { .. } => hinted(Level::Warn, CLIENT_DOWNGRADED),

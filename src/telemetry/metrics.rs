@@ -179,6 +179,7 @@ mod tests {
                 client: Some(client),
                 method: None,
                 redirect_origin: None,
+                is_uncertain: false,
                 codes: None,
                 hint: None,
                 peer: "192.0.2.1",

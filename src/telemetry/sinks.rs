@@ -28,9 +28,14 @@ struct SampledLog {
     sampler: Sampler,
 }
 
-/// Counts a decision for the review.
+/// Counts a decision for the review, and codes that cannot be judged.
 fn tally(event: &Event<'_>) {
-    if let Event::Decision {
+    if let Event::UnknownCodeAccepted {
+        upstream, client, ..
+    } = event
+    {
+        upstream.tally().count_uncertain(*client, clock::wall());
+    } else if let Event::Decision {
         upstream,
         step,
         decided,
@@ -38,6 +43,7 @@ fn tally(event: &Event<'_>) {
         client,
         method,
         redirect_origin,
+        is_uncertain,
         hint,
         ..
     } = event
@@ -49,6 +55,7 @@ fn tally(event: &Event<'_>) {
             client: *client,
             method: *method,
             redirect_origin: *redirect_origin,
+            is_uncertain: *is_uncertain,
             hint: *hint,
         };
         upstream.tally().count(&told, clock::wall());

@@ -8,6 +8,8 @@ pub(crate) enum Step {
     Begins,
     /// The token request with its code.
     Redeems,
+    /// An answer with a code whose sign-in did not begin here, to no request of a sign-in.
+    Unrequested,
     /// Something else: a continuation, an answer, a poll, a grant without a code.
     #[default]
     Other,

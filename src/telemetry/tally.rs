@@ -4,7 +4,12 @@
 //! Clients choose their names, so the number of rows is bounded: beyond it, and for many names with the same redirect origin, sign-ins
 //! are counted in a common row.
 
+mod also;
+mod codes;
 mod numbers;
+mod pattern;
+mod routes;
+mod told;
 
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -13,15 +18,16 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use dashmap::DashMap;
 use serde::{Deserialize, Serialize};
 
-use super::decided::Decided;
 use super::step::Step;
-use crate::oauth::CodeChallengeMethod;
-use crate::policy::Violation;
 
-use numbers::Count;
+pub(crate) use also::{Neighbour, Times};
 #[cfg(test)]
-pub(crate) use numbers::Day;
-pub(crate) use numbers::{DAYS, Numbers, Row};
+pub(crate) use codes::Codes;
+use numbers::Count;
+pub(crate) use numbers::{DAYS, GOOD, Numbers, Row};
+pub(crate) use routes::PATTERNS;
+use routes::Routes;
+pub(super) use told::Told;
 
 /// The most rows of an upstream, unless configured.
 pub(crate) const ROWS: usize = 10_000;
@@ -41,6 +47,9 @@ const LONGEST_NAME: usize = 512;
 /// whose client identifier is the URL of a document, would fill the table otherwise.
 const NAMES_PER_ORIGIN: usize = 50;
 
+/// The most origins to which codes are sent without a request. A server that redirects anywhere could fill the table otherwise.
+const MOST_UNREQUESTED: usize = 50;
+
 /// The row of requests that name no client.
 pub(crate) const NO_CLIENT: &str = "";
 
@@ -51,21 +60,12 @@ pub(crate) enum Name {
     Client(Box<str>),
     /// Further clients with this redirect origin.
     Origin(Box<str>),
+    /// Codes to this origin whose sign-in did not begin here. Their answers name no client.
+    Unrequested(Box<str>),
+    /// No client: a pattern of paths that were requested. Its row has no numbers.
+    Route(Box<str>),
     /// All others.
     Others,
-}
-
-/// What counts of a decision, as in its event.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Told<'e> {
-    pub(super) step: Step,
-    pub(super) decided: Decided,
-    pub(super) violation: Option<&'e Violation>,
-    pub(super) client: Option<&'e str>,
-    pub(super) method: Option<CodeChallengeMethod>,
-    pub(super) redirect_origin: Option<&'e str>,
-    /// Its code.
-    pub(super) hint: Option<&'static str>,
 }
 
 /// The counts of one upstream.
@@ -75,6 +75,9 @@ pub(crate) struct Tally {
     clients: DashMap<Box<str>, Row>,
     /// Rows of further clients, by their redirect origin; at most as many as there are crowded origins.
     shared: DashMap<Box<str>, Row>,
+    /// Rows of codes whose sign-in did not begin here, by the origin that they are sent to.
+    unrequested: DashMap<Box<str>, Row>,
+    routes: Routes,
     others: Mutex<Option<Row>>,
     /// The number of names with each redirect origin.
     origins: DashMap<Box<str>, usize>,
@@ -88,6 +91,8 @@ impl Default for Tally {
         Self {
             clients: DashMap::new(),
             shared: DashMap::new(),
+            unrequested: DashMap::new(),
+            routes: Routes::default(),
             others: Mutex::default(),
             origins: DashMap::new(),
             most: AtomicUsize::new(ROWS),
@@ -111,6 +116,8 @@ impl Tally {
     pub(crate) fn clear(&self) {
         self.clients.clear();
         self.shared.clear();
+        self.unrequested.clear();
+        self.routes.clear();
         *self.others() = None;
         self.origins.clear();
     }
@@ -131,16 +138,68 @@ impl Tally {
         if now < self.began.load(Ordering::Relaxed) {
             self.began.fetch_min(now, Ordering::Relaxed);
         }
-        let note = |row: &mut Row| {
-            row.add(count, told.decided, told.violation, now);
-            if let Some(hint) = told.hint {
-                row.note(hint);
-            }
-        };
+        let note = |row: &mut Row| row.add(count, told, now);
+        if told.step == Step::Unrequested {
+            return self.count_unrequested(told.redirect_origin, note);
+        }
         let name = told.client.unwrap_or(NO_CLIENT);
         match self.clients.get_mut(name) {
             Some(mut row) => note(&mut row),
             None => self.first(name, told, note),
+        }
+    }
+
+    /// Counts a code that the upstream accepted, and that enforcement could refuse. `now`: seconds since 1970.
+    pub(super) fn count_uncertain(&self, client: Option<&str>, now: u64) {
+        self.of_known(client, now, |row| row.add_uncertain(now));
+    }
+
+    /// Notes what a request of a client shows beside PKCE. `now`: seconds since 1970.
+    pub(crate) fn note(&self, client: Option<&str>, neighbour: Neighbour, now: u64) {
+        // A client that uses passwords begins no sign-in. The upstream knows its name.
+        if let (Neighbour::Password, Some(client)) = (neighbour, client)
+            && client.len() <= LONGEST_NAME
+            && self.len() < self.most()
+        {
+            self.expect([client].into_iter());
+        }
+        self.of_known(client, now, |row| row.also().note(neighbour, now));
+    }
+
+    /// Notes a token request with client authentication that the upstream accepted. `now`: seconds since 1970.
+    pub(crate) fn note_authenticated(&self, client: Option<&str>, now: u64) {
+        self.of_known(client, now, |row| {
+            let last = &mut row.also().last_authenticated;
+            *last = now.max(*last);
+        });
+    }
+
+    /// Changes the row of a client, or the common one if the client has none.
+    fn of_known(&self, client: Option<&str>, now: u64, change: impl FnOnce(&mut Row)) {
+        let change = |row: &mut Row| {
+            change(row);
+            row.changed = row.changed.max(now);
+        };
+        match self.clients.get_mut(client.unwrap_or(NO_CLIENT)) {
+            Some(mut row) => change(&mut row),
+            None => change(self.others().get_or_insert_default()),
+        }
+    }
+
+    /// Notes a path beside the endpoints for which the upstream has something.
+    pub(crate) fn note_route(&self, path: &str) {
+        self.routes.count(path);
+    }
+
+    /// Counts a code that the server sent to this origin without a request.
+    fn count_unrequested(&self, origin: Option<&str>, note: impl FnOnce(&mut Row)) {
+        let is_full = self.unrequested.len() >= MOST_UNREQUESTED;
+        let origin = origin.filter(|origin| origin.len() <= LONGEST_NAME);
+        match origin {
+            Some(origin) if !is_full || self.unrequested.contains_key(origin) => {
+                note(&mut self.unrequested.entry(origin.into()).or_default());
+            }
+            Some(_) | None => note(self.others().get_or_insert_default()),
         }
     }
 
@@ -155,9 +214,7 @@ impl Tally {
         if let Some(origin) = origin.filter(|origin| self.is_crowded(Some(origin))) {
             return note(&mut self.shared.entry(origin.into()).or_default());
         }
-        let mut row = self.clients.entry(client.into()).or_default();
-        row.origin = origin.map(Into::into);
-        note(&mut row);
+        note(&mut self.clients.entry(client.into()).or_default());
     }
 
     fn others(&self) -> MutexGuard<'_, Option<Row>> {
@@ -198,6 +255,9 @@ impl Tally {
         };
         let mut all = named(Name::Client, &self.clients);
         all.extend(named(Name::Origin, &self.shared));
+        all.extend(named(Name::Unrequested, &self.unrequested));
+        let routes = self.routes.all().into_iter();
+        all.extend(routes.map(|route| (Name::Route(route), Row::default())));
         all.extend(self.others().clone().map(|row| (Name::Others, row)));
         all
     }
@@ -210,14 +270,21 @@ impl Tally {
             }
             let is_full = self.len() >= self.most();
             match name {
-                Name::Client(client) if !is_full => {
+                Name::Client(client) if !is_full || self.clients.contains_key(&client) => {
                     self.is_crowded(row.origin.as_deref());
                     self.clients.entry(client).or_default().merge(&row);
                 }
-                Name::Origin(origin) if !is_full => {
+                Name::Origin(origin) if !is_full || self.shared.contains_key(&origin) => {
                     self.shared.entry(origin).or_default().merge(&row);
                 }
-                Name::Client(_) | Name::Origin(_) | Name::Others => {
+                Name::Route(route) => self.routes.restore(&route),
+                Name::Unrequested(origin)
+                    if self.unrequested.len() < MOST_UNREQUESTED
+                        || self.unrequested.contains_key(&origin) =>
+                {
+                    self.unrequested.entry(origin).or_default().merge(&row);
+                }
+                Name::Client(_) | Name::Origin(_) | Name::Unrequested(_) | Name::Others => {
                     self.others().get_or_insert_default().merge(&row);
                 }
             }

@@ -93,6 +93,25 @@ const looks = {
     return reached;
   },
 
+  /** What a print of the page has. */
+  async paper() {
+    const page = await open(first);
+    await page.emulateMedia({ media: 'print' });
+    const paper = await page.evaluate(() => {
+      const shown = (selector) => [...document.querySelectorAll(selector)].filter((element) => element.checkVisibility());
+      const of = (name) => (element) => getComputedStyle(element)[name];
+      const breaks = {};
+      for (const name of ['tr', 'li', 'pre', 'figure', 'dd']) breaks[name] = [...new Set(shown(name).map(of('breakInside')))];
+      return {
+        navigation: shown('nav, .links, summary').length,
+        document: getComputedStyle(document.querySelector('a[href="/review.json"]'), '::after').content,
+        codes: shown('td a[href^="#"]').map((element) => element.innerText),
+        breaks,
+      };
+    });
+    return { ...paper, bytes: (await page.pdf({ format: 'A4' })).length };
+  },
+
   /** How often each role occurs in the accessibility tree of the page on a phone. */
   async tree() {
     const page = await open(first, { width: 390 });

@@ -4,6 +4,7 @@ mod document;
 mod page;
 mod promotion;
 mod replicas;
+mod seen;
 
 use serde_json::Value;
 
@@ -101,6 +102,38 @@ fn the_review_counts_what_each_client_sent_and_says_who_would_break() {
     assert_eq!(headline["failing"], 4, "{headline:#}");
     assert_eq!(headline["failed"], 0, "{headline:#}");
     assert_eq!(review["control"]["state"], "not_met");
+}
+
+/// Its owner sees that the change was enough before the day of doubt is over.
+#[test]
+fn a_client_that_was_mended_waits_for_a_day() {
+    let mut rig = rig();
+    let none = rig.authorization().without_challenge();
+    signs_in(&rig, &none, |code| {
+        none.redemption(code).without("code_verifier")
+    });
+    let before = review(&mut rig);
+    let before = client(&before, "pub");
+    assert_eq!(before["why"], "missing_challenge (2)", "{before:#}");
+    assert_eq!(before["waits_until"], Value::Null, "{before:#}");
+    // A sign-in of the same second would not follow the bad one for certain.
+    let answer = loop {
+        let good = rig.authorization();
+        signs_in(&rig, &good, |code| good.redemption(code));
+        let answer = review(&mut rig);
+        if client(&answer, "pub")["waits_until"].is_string() {
+            break answer;
+        }
+    };
+    let mended = client(&answer, "pub");
+    assert_eq!(mended["verdict"], "would_break", "{mended:#}");
+    let why = mended["why"].as_str().unwrap();
+    assert!(
+        why.starts_with("missing_challenge (2); good sign-ins follow, 1 since 20"),
+        "{why}"
+    );
+    assert!(why.ends_with(" UTC on if no bad one follows"), "{why}");
+    assert!(mended["mended_since"].is_string(), "{mended:#}");
 }
 
 /// The log, the metrics and the review are made of the same events.

@@ -178,6 +178,12 @@ pub(super) const fn meaning(verdict: Verdict) -> &'static str {
         Verdict::WouldBreak => {
             "The last sign-in would fail under enforcement, or one of the last day would."
         }
+        Verdict::Uncertain => {
+            "The server accepted codes of which the gate cannot tell to which sign-in they belong. Enforcement could refuse them or not."
+        }
+        Verdict::ServerInitiated => {
+            "The server sends codes to this address without an authorization request. Enforcement refuses them."
+        }
         Verdict::Exempt => "The client has an exception with an end, which is still in force.",
         Verdict::CouldBeRequired => {
             "A confidential client that always sends PKCE, although require = \"public\" does not demand that."

@@ -41,12 +41,19 @@ pub(super) fn control(
     )];
     evidence.extend(reporting.map(|reporting| {
         let days = reporting.days;
+        let long = if reporting.is_long {
+            ": ninety or more, in which no client was protected"
+        } else {
+            ""
+        };
         match reporting.until.map(date::format) {
             Some(until) if reporting.is_overdue => {
-                format!("report mode was to end on {until}, and lasts for {days} days")
+                format!("report mode was to end on {until}, and lasts for {days} days{long}")
             }
             Some(until) => format!("report mode is to end on {until}; it lasts for {days} days"),
-            None => format!("report mode has no end (report_until), and lasts for {days} days"),
+            None => {
+                format!("report mode has no end (report_until), and lasts for {days} days{long}")
+            }
         }
     }));
     let promoted = clients.iter().filter(|client| client.is_promoted());
@@ -83,16 +90,19 @@ pub(super) fn control(
     }
 }
 
-/// What to do next. `mode`: that of clients without an exception.
+/// What to do. `mode`: that of clients without an exception. `lax_public`: there are exceptions for public clients.
 fn remediation(state: State, mode: Mode, lax_public: bool, clients: &[Reviewed]) -> String {
-    let would_break = clients
-        .iter()
-        .filter(|client| client.verdict == Verdict::WouldBreak)
-        .count();
+    let count = |verdict| {
+        let clients = clients.iter();
+        clients.filter(|client| client.verdict == verdict).count()
+    };
+    let would_break = count(Verdict::WouldBreak);
+    let (uncertain, server_initiated) =
+        (count(Verdict::Uncertain), count(Verdict::ServerInitiated));
     // Anyone can send requests, so the sum may be large.
     let seen = clients.iter().map(|client| client.sign_ins);
     let seen = seen.fold(0, u32::saturating_add);
-    match state {
+    let text = match state {
         State::Met => "nothing; keep every other way to the server closed".to_owned(),
         State::Partly if lax_public => {
             "end the exceptions by their dates, and allow S256 alone".to_owned()
@@ -111,7 +121,22 @@ fn remediation(state: State, mode: Mode, lax_public: bool, clients: &[Reviewed])
             "tell the owners of the {would_break} clients below what to change; then write mode = \"enforce\" in [upstream.pkce], \
              together with exceptions for those that are not ready"
         ),
-    }
+    };
+    text + &also(state, uncertain, server_initiated)
+}
+
+/// What to do besides about rows that do not break, and are not good either.
+fn also(state: State, uncertain: usize, server_initiated: usize) -> String {
+    let is_open = |number: usize| state != State::Met && number > 0;
+    let uncertain = is_open(uncertain)
+        .then_some("; before that, find out why some rows below cannot be judged for certain");
+    let server_initiated = is_open(server_initiated).then_some(
+        "; let the applications to which the server sends codes without a request begin their sign-ins themselves: enforcement refuses \
+         such codes",
+    );
+    [uncertain, server_initiated]
+        .map(Option::unwrap_or_default)
+        .concat()
 }
 
 /// Each clause only as far as it is really met. `for_public`: every public client is covered.

@@ -24,10 +24,13 @@ pub(crate) struct Upstream {
     /// Whose counts these are. `None`: this gate's; no store is shared.
     pub(crate) gates: Option<Gates>,
     pub(crate) control: Control,
+    /// Controls beside this one, observed only.
+    pub(crate) also_seen: Vec<AlsoSeen>,
     pub(crate) headline: Headline,
     /// The last 30 days, the oldest first.
     pub(crate) days: Vec<Daily>,
     pub(crate) promotion: Ratchet,
+    pub(crate) routes: Routes,
     /// The clients that need attention first.
     pub(crate) clients: Vec<Reviewed>,
 }
@@ -63,6 +66,10 @@ pub(crate) struct Headline {
     pub(crate) text: String,
     /// Rows with a sign-in, and configured clients.
     pub(crate) clients: usize,
+    /// Clients that cannot be judged for certain.
+    pub(crate) uncertain: usize,
+    /// Origins to which the server sends codes without a request.
+    pub(crate) server_initiated: usize,
     pub(crate) ready: usize,
     pub(crate) would_break: usize,
     pub(crate) could_be_required: usize,
@@ -105,6 +112,8 @@ pub(crate) enum Kind {
     None,
     /// Further clients with one redirect origin.
     Origin,
+    /// Codes that the server sends to this origin without a request.
+    Unrequested,
     /// All others.
     Others,
 }
@@ -126,11 +135,15 @@ pub(crate) struct Reviewed {
     pub(crate) last_seen: Option<String>,
     pub(crate) last_good: Option<String>,
     pub(crate) last_bad: Option<String>,
+    /// The first good sign-in after the last bad one.
+    pub(crate) mended_since: Option<String>,
+    /// When a client that would break is ready, because good sign-ins follow.
+    pub(crate) waits_until: Option<String>,
     /// The origin of the redirect URI with which it was first seen.
     pub(crate) redirect_origin: Option<String>,
     pub(crate) authorization: Authorization,
     pub(crate) redemption: Redemption,
-    /// The hints that fit to its requests, the most frequent first.
+    /// The hints that fit to its requests, the latest first. Those from before it was mended are left out.
     pub(crate) hints: Vec<String>,
     /// In the last seven days.
     pub(crate) sign_ins: u32,
@@ -155,11 +168,13 @@ pub(crate) struct Authorization {
     pub(crate) none: u32,
 }
 
-/// Token requests with a code: those of the last 30 days that were allowed, and all violations by their code.
+/// Token requests with a code that were allowed, and all violations by their code; of the last 30 days.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Redemption {
     pub(crate) verified: u32,
     pub(crate) unverified: u32,
+    /// Codes of which the gate cannot tell to which sign-in they belong.
+    pub(crate) uncertain: u32,
     pub(crate) violations: BTreeMap<String, u32>,
 }
 
@@ -206,6 +221,35 @@ pub(crate) struct Control {
     pub(crate) clauses: Vec<Clause>,
 }
 
+/// The paths beside the endpoints that were requested.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Routes {
+    /// Patterns for `[upstream.routes] allow`, with those that are configured.
+    pub(crate) allow: Vec<String>,
+    /// Whether nothing was left out: there were too many, or only a pattern of all paths would fit.
+    pub(crate) is_complete: bool,
+    /// Whether other paths are refused already.
+    pub(crate) denies: bool,
+    /// The table to paste; empty if there is no path.
+    pub(crate) toml: String,
+}
+
+/// Something that the same traffic shows beside PKCE, and that the gate does not control.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub(crate) struct AlsoSeen {
+    pub(crate) code: String,
+    pub(crate) name: String,
+    /// The section that advises against it.
+    pub(crate) section: String,
+    /// Since the counts began.
+    pub(crate) number: u32,
+    /// Times in RFC 3339.
+    pub(crate) first_seen: Option<String>,
+    pub(crate) last_seen: Option<String>,
+    /// Those with most requests.
+    pub(crate) clients: Vec<String>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
@@ -244,6 +288,10 @@ pub(crate) struct Clause {
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Verdict {
     WouldBreak,
+    /// The gate cannot tell whether enforcement would refuse its sign-ins.
+    Uncertain,
+    /// The server sends codes without a request, which enforcement refuses.
+    ServerInitiated,
     /// It has an exception.
     Exempt,
     /// It sends PKCE always, and its rule does not require that.
@@ -253,8 +301,10 @@ pub(crate) enum Verdict {
 }
 
 impl Verdict {
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::WouldBreak,
+        Self::Uncertain,
+        Self::ServerInitiated,
         Self::Exempt,
         Self::CouldBeRequired,
         Self::Ready,
@@ -265,6 +315,8 @@ impl Verdict {
     pub(crate) const fn label(self) -> &'static str {
         match self {
             Self::WouldBreak => "would_break",
+            Self::Uncertain => "uncertain",
+            Self::ServerInitiated => "server_initiated",
             Self::Exempt => "exempt",
             Self::CouldBeRequired => "could_be_required",
             Self::Ready => "ready",
@@ -277,6 +329,8 @@ impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::WouldBreak => "would break",
+            Self::Uncertain => "uncertain",
+            Self::ServerInitiated => "server-initiated",
             Self::Exempt => "exempt",
             Self::CouldBeRequired => "could be required",
             Self::Ready => "ready",

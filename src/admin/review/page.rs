@@ -26,10 +26,10 @@ static TEMPLATE: LazyLock<Templates> = LazyLock::new(|| {
 });
 
 /// The most rows of one page. With names as long as they can be, it has less than 1 MiB.
-const ROWS: usize = 100;
+const ROWS: usize = 90;
 
 /// The most upstreams that one page shows in full. Of more, it has the list.
-const SECTIONS: usize = 4;
+const SECTIONS: usize = 3;
 
 /// The policy of the page: nothing but its own style.
 pub(crate) fn policy() -> HeaderValue {

@@ -10,7 +10,7 @@ use crate::gateway::site::ratchet;
 use crate::policy::Rules;
 
 /// How much TOML is shown, in bytes; the last client may be beyond it.
-const LONGEST: usize = 8 * 1024;
+const LONGEST: usize = 4 * 1024;
 
 /// What is shown of the promotions of an upstream.
 pub(super) fn ratchet(promote: Promote, all: &ratchet::Promoted, rules: &Rules) -> Ratchet {

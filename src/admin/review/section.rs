@@ -8,7 +8,7 @@ use minijinja::{Value, context};
 
 use super::chart::chart;
 use super::codes::{self, Code};
-use super::model::{Authorization, Gates, Redemption, Reviewed, Upstream, Verdict};
+use super::model::{AlsoSeen, Authorization, Gates, Redemption, Reviewed, Upstream, Verdict};
 use super::wanted::{Sort, Wanted};
 
 /// What the template gets about an upstream. `rows`: the most that are shown. `used`: the codes that the page has to explain.
@@ -35,11 +35,14 @@ pub(super) fn section(
         gates => upstream.gates.as_ref().map(Gates::text),
         control => Value::from(Serde(&upstream.control)),
         state_text => upstream.control.state.to_string(),
+        also_seen => upstream.also_seen.iter().map(also).collect::<Vec<_>>(),
         chart => chart(&upstream.days),
         filters => filters(upstream, wanted, &element),
         sorts => sorts(wanted, &element),
         verdict_text => wanted.verdict.map(|verdict| verdict.to_string()),
         all_clients => wanted.with_verdict(None).link(&element),
+        routes => Value::from(Serde(&upstream.routes)),
+        has_rows => !upstream.clients.is_empty(),
         rows => shown,
         all => clients.len(),
         page => page + 1,
@@ -95,6 +98,18 @@ fn sorts(wanted: &Wanted, element: &str) -> Vec<Value> {
     Vec::from(all)
 }
 
+fn also(seen: &AlsoSeen) -> Value {
+    let clients = seen.clients.iter().map(|client| visible(client));
+    context! {
+        name => &seen.name,
+        section => &seen.section,
+        number => seen.number,
+        first_seen => seen.first_seen.as_deref().map(time),
+        last_seen => seen.last_seen.as_deref().map(time),
+        clients => clients.collect::<Vec<_>>(),
+    }
+}
+
 fn row(client: &Reviewed, used: &mut BTreeSet<Code>) -> Value {
     let why = codes::pieces(&client.why);
     let linked = why.iter().filter(|piece| piece.is_code);
@@ -134,7 +149,11 @@ fn challenges(sent: &Authorization) -> Vec<String> {
 
 /// With which verifiers codes were redeemed.
 fn redeemed(sent: &Redemption) -> Vec<String> {
-    kinds(&[(sent.verified, "verified"), (sent.unverified, "unverified")])
+    kinds(&[
+        (sent.verified, "verified"),
+        (sent.unverified, "unverified"),
+        (sent.uncertain, "uncertain"),
+    ])
 }
 
 /// What occurred, each with its number.

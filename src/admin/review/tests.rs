@@ -1,26 +1,26 @@
-use super::verdict::verdict;
+use super::verdict::{matters_from, mended_since, verdict, waits_until};
 use super::*;
 use crate::gateway::settings::Promote;
 use crate::gateway::site::ratchet::Promoted;
 use crate::policy::{Mode, Rule, Rules};
-use crate::telemetry::tally::Numbers;
+use crate::telemetry::tally::{Codes, Numbers};
 
 const NOW: u64 = 20_000 * DAY + 5;
 
 fn row(numbers: Numbers, last_good: u64, last_bad: u64) -> Row {
-    let mut row = Row {
-        first_seen: NOW - 10 * DAY,
-        last_seen: last_good.max(last_bad),
-        last_good,
-        last_bad,
-        ..Row::default()
-    };
-    row.days.push_back(crate::telemetry::tally::Day {
-        day: NOW / DAY,
-        numbers,
+    let mut row = serde_json::json!({
+        "first_seen": NOW - 10 * DAY,
+        "last_seen": last_good.max(last_bad),
+        "last_good": last_good,
+        "last_bad": last_bad,
+        "good": [],
+        "origin": null,
+        "days": [{ "day": NOW / DAY - 1, "numbers": numbers, "violations": { "missing_challenge": 3 } }],
     });
-    row.violations.insert("missing_challenge".into(), 3);
-    row
+    if last_good > 0 {
+        row["good"] = vec![last_good - 60, last_good].into();
+    }
+    serde_json::from_value(row).unwrap()
 }
 
 fn exception(has_ended: bool) -> Exception {
@@ -62,7 +62,7 @@ fn a_client_is_ready_when_its_last_day_was_good() {
             None,
             Verdict::WouldBreak,
         ),
-        (&report, row(good, NOW, NOW - DAY - 1), None, Verdict::Ready),
+        (&report, row(good, NOW, NOW - DAY), None, Verdict::Ready),
         (&report, Row::default(), None, Verdict::NotSeen),
         // It began sign-ins, but none has ended.
         (
@@ -100,6 +100,93 @@ fn a_client_is_ready_when_its_last_day_was_good() {
         let judged = verdict(rule, &row, exception.as_ref(), NOW);
         assert_eq!(judged.verdict, expected, "{row:?}: {}", judged.why);
         assert!(!judged.why.is_empty());
+    }
+}
+
+/// Its owner wants to know whether the change was enough.
+#[test]
+fn a_mended_client_is_told_what_followed_and_until_when_it_waits() {
+    let good = Numbers {
+        s256: 2,
+        verified: 2,
+        ..Numbers::default()
+    };
+    let why = |row: &Row| verdict(&Rule::default(), row, None, NOW).why;
+    let waits = row(good, NOW, NOW - DAY / 2);
+    assert_eq!(
+        why(&waits),
+        "missing_challenge (3); good sign-ins follow, 2 since 2024-10-03 23:59 UTC; ready from 2024-10-04 12:00 UTC on if no bad one follows"
+    );
+    assert_eq!(waits_until(&waits, NOW), Some(NOW + DAY / 2));
+    let mended = row(good, NOW, NOW - DAY);
+    assert_eq!(
+        why(&mended),
+        "2 token requests with a verified challenge; mended since 2024-10-03 23:59 UTC: 2 sign-ins since, the last bad one at \
+         2024-10-03 00:00 UTC"
+    );
+    assert_eq!(waits_until(&mended, NOW), None);
+    assert_eq!(mended_since(&mended), Some(NOW - 60));
+    // The first of many good ones is not known.
+    let mut many = row(good, NOW, NOW - DAY);
+    many.good = (0..20).map(|second| NOW - 20 + second).collect();
+    assert!(why(&many).ends_with(
+        "; mended: at least 20 sign-ins since the last bad one at 2024-10-03 00:00 UTC"
+    ));
+    assert_eq!(mended_since(&many), None);
+    // A month later, nobody needs to know.
+    many.days.clear();
+    many.days
+        .push_back(row(good, NOW, 0).days.pop_front().unwrap());
+    many.days[0].violations = Codes::default();
+    assert_eq!(why(&many), "2 token requests with a verified challenge");
+    // Its reasons are older than what is kept.
+    let mut old = row(Numbers::default(), 0, NOW - 40 * DAY);
+    old.days.clear();
+    assert_eq!(
+        why(&old),
+        "the last sign-in, at 2024-08-25 00:00 UTC, was bad; no sign-in was completed"
+    );
+}
+
+#[test]
+fn hints_from_before_a_client_was_mended_are_left_out() {
+    let mended = row(Numbers::default(), NOW, NOW - DAY);
+    assert_eq!(matters_from(&mended, NOW), NOW / DAY);
+    let broken = row(Numbers::default(), 0, NOW - 10 * DAY);
+    assert_eq!(matters_from(&broken, NOW), NOW / DAY - 16);
+    let good = row(Numbers::default(), NOW, 0);
+    assert_eq!(matters_from(&good, NOW), NOW / DAY - 6);
+}
+
+#[test]
+fn a_client_is_uncertain_until_a_day_without_a_code_that_cannot_be_judged() {
+    let numbers = Numbers {
+        s256: 4,
+        verified: 3,
+        uncertain: 1,
+        ..Numbers::default()
+    };
+    let judged = |last_good, last_bad, last_uncertain| {
+        let row = Row {
+            last_uncertain,
+            ..row(numbers, last_good, last_bad)
+        };
+        verdict(&Rule::default(), &row, None, NOW)
+    };
+    let uncertain = judged(NOW, 0, NOW - 9);
+    assert_eq!(uncertain.verdict, Verdict::Uncertain);
+    assert_eq!(
+        uncertain.why,
+        "1 codes of the last 30 days belong to no sign-in for certain, and 3 were verified: enforcement could refuse this client"
+    );
+    for (last_good, last_bad, last_uncertain, expected) in [
+        (NOW, 0, NOW - DAY, Verdict::Ready),
+        // No good one followed.
+        (NOW - 2 * DAY, 0, NOW - DAY, Verdict::Uncertain),
+        (NOW, NOW, NOW, Verdict::WouldBreak),
+    ] {
+        let judged = judged(last_good, last_bad, last_uncertain);
+        assert_eq!(judged.verdict, expected, "{}", judged.why);
     }
 }
 
@@ -164,9 +251,16 @@ fn the_document_is_read_back_as_it_was_written() {
                 is_complete: true,
             }),
             control: control::control(&Rules::default(), &[], None, NOW / DAY),
+            also_seen: also::also_seen(&Rules::default(), &[]),
             headline: headline(&[], Mode::Report),
             promotion: promotion::ratchet(Promote::Off, &Promoted::new(), &Rules::default()),
             days: days(&[], NOW),
+            routes: model::Routes {
+                allow: vec!["/login".to_owned()],
+                is_complete: true,
+                denies: false,
+                toml: String::new(),
+            },
             clients: Vec::new(),
         }],
     };
@@ -180,8 +274,9 @@ fn broken(kind: &str, name: &str) -> Reviewed {
     let numbers = serde_json::json!({ "s256": 0, "plain": 0, "malformed": 0, "none": 1 });
     let row = serde_json::json!({
         "client_id": name, "kind": kind, "verdict": "would_break", "why": "", "mode": "report", "exception": null, "promotion": null,
-        "first_seen": null, "last_seen": null, "last_good": null, "last_bad": null, "redirect_origin": null,
-        "authorization": numbers, "redemption": { "verified": 0, "unverified": 0, "violations": {} },
+        "first_seen": null, "last_seen": null, "last_good": null, "last_bad": null, "mended_since": null, "waits_until": null,
+        "redirect_origin": null,
+        "authorization": numbers, "redemption": { "verified": 0, "unverified": 0, "uncertain": 0, "violations": {} },
         "hints": [], "sign_ins": 1, "failed": 0, "failing": 1,
     });
     serde_json::from_value(row).unwrap()

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::names::{name, why};
+use super::names::{name, seen, why};
 use crate::admin::review::{Ratchet, Review};
 
 /// Writing to a string cannot fail.
@@ -35,6 +35,10 @@ pub(super) fn markdown(review: &Review) -> String {
             let _ = writeln!(out, "| {} | {met} |", clause.name);
         }
         promotion(&mut out, &upstream.promotion);
+        let _ = writeln!(out, "\nAlso seen, not controlled here:\n");
+        for also in &upstream.also_seen {
+            let _ = writeln!(out, "- {}", escaped(&seen(also)));
+        }
         let _ = writeln!(
             out,
             "\n| client | verdict | sign-ins, 7 days | fail | why | owner |\n|---|---|---|---|---|---|"
@@ -51,6 +55,13 @@ pub(super) fn markdown(review: &Review) -> String {
                 client.failing,
                 escaped(&why(client)),
                 escaped(owner.unwrap_or_default())
+            );
+        }
+        if !upstream.routes.toml.is_empty() {
+            let toml = &upstream.routes.toml;
+            let _ = writeln!(
+                out,
+                "\nRoutes seen beside the endpoints:\n\n```toml\n{toml}```"
             );
         }
     }

@@ -1,6 +1,6 @@
 //! What rows are called. Clients choose their names, so nothing in them may have a meaning.
 
-use crate::admin::review::{Kind, Reviewed};
+use crate::admin::review::{AlsoSeen, Kind, Reviewed};
 
 /// What a row is called.
 pub(super) fn name(client: &Reviewed) -> String {
@@ -8,6 +8,7 @@ pub(super) fn name(client: &Reviewed) -> String {
         Kind::Client => plain(&client.client_id),
         Kind::None => "(no client_id)".to_owned(),
         Kind::Origin => format!("(others at {})", plain(&client.client_id)),
+        Kind::Unrequested => format!("(codes without a request, to {})", plain(&client.client_id)),
         Kind::Others => "(all others)".to_owned(),
     }
 }
@@ -25,6 +26,23 @@ pub(super) fn plain(name: &str) -> String {
     } else {
         shown
     }
+}
+
+/// What was seen of a control beside PKCE.
+pub(super) fn seen(also: &AlsoSeen) -> String {
+    let (Some(first), Some(last)) = (&also.first_seen, &also.last_seen) else {
+        return format!("{}: not seen ({})", also.name, also.section);
+    };
+    let clients: Vec<_> = also.clients.iter().map(|client| plain(client)).collect();
+    let by = if clients.is_empty() {
+        String::new()
+    } else {
+        format!(", by {}", clients.join(", "))
+    };
+    format!(
+        "{}: {}, first {first}, last {last}{by} ({})",
+        also.name, also.number, also.section
+    )
 }
 
 /// Why the row has its verdict, with the hints for its owner.

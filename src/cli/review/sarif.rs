@@ -32,6 +32,20 @@ pub(super) fn sarif(review: &Review) -> String {
                         "The message has the violations. In the manual: Violations has a section for each of them, and Review one for \
                          verdicts.",
                     ),
+                    rule(
+                        "client-uncertain",
+                        "note",
+                        "A client cannot be judged for certain",
+                        "The server accepted codes of which the gate cannot tell to which sign-in they belong.",
+                        "In the manual: Review, section Verdicts, has the causes.",
+                    ),
+                    rule(
+                        "server-initiated-sign-in",
+                        "warning",
+                        "The server sends codes without a request",
+                        "Enforcement refuses codes whose sign-in began without an authorization request (RFC 9700 section 2.1.1 needs one).",
+                        "Let the application begin the sign-in itself. In the manual: Review has a section for verdicts.",
+                    ),
                 ],
             } },
             "results": results,
@@ -60,20 +74,38 @@ fn results(upstream: &Upstream) -> Vec<Value> {
         );
         result("control-not-met", "error", &text, &upstream.name, None)
     });
-    let broken = upstream.clients.iter();
-    let broken = broken.filter(|client| client.verdict == Verdict::WouldBreak);
-    let broken = broken.map(|client| {
-        let text = format!(
-            "{}: client {} would break: {}. {} of its {} sign-ins in 7 days fail under enforcement.",
-            upstream.name,
-            name(client),
-            client.why,
-            client.failing,
-            client.sign_ins
-        );
-        result("client-would-break", "warning", &text, &upstream.name, Some(client))
-    });
-    about_control.into_iter().chain(broken).collect()
+    let rows = upstream.clients.iter();
+    let rows = rows.filter_map(|client| of_row(&upstream.name, client));
+    about_control.into_iter().chain(rows).collect()
+}
+
+/// The result about a row. `None`: its verdict needs none.
+fn of_row(upstream: &str, client: &Reviewed) -> Option<Value> {
+    let (name, why) = (name(client), &client.why);
+    let (rule, level, text) = match client.verdict {
+        Verdict::WouldBreak => (
+            "client-would-break",
+            "warning",
+            format!(
+                "{upstream}: client {name} would break: {why}. {} of its {} sign-ins in 7 days fail under enforcement.",
+                client.failing, client.sign_ins
+            ),
+        ),
+        Verdict::Uncertain => (
+            "client-uncertain",
+            "note",
+            format!("{upstream}: {name} cannot be judged for certain: {why}."),
+        ),
+        Verdict::ServerInitiated => (
+            "server-initiated-sign-in",
+            "warning",
+            format!("{upstream}: {name}: {why}."),
+        ),
+        Verdict::Exempt | Verdict::CouldBeRequired | Verdict::Ready | Verdict::NotSeen => {
+            return None;
+        }
+    };
+    Some(result(rule, level, &text, upstream, Some(client)))
 }
 
 /// `client`: the client that the result is about, besides the upstream.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::names::{name, why};
+use super::names::{name, seen, why};
 use crate::admin::review::Review;
 
 /// Writing to a string cannot fail.
@@ -24,6 +24,10 @@ pub(super) fn text(review: &Review) -> String {
             let _ = writeln!(out, "    {line}");
         }
         let _ = writeln!(out, "  what to do: {}", control.remediation);
+        let _ = writeln!(out, "  also seen, not controlled here:");
+        for also in &upstream.also_seen {
+            let _ = writeln!(out, "    {}", seen(also));
+        }
         let promotion = &upstream.promotion;
         if promotion.promote != "off" || promotion.enforced > 0 {
             let _ = writeln!(
@@ -48,6 +52,12 @@ pub(super) fn text(review: &Review) -> String {
                 out,
                 "  to enforce those that could be, paste below this [[upstream]]:\n\n{toml}"
             );
+        }
+        if !upstream.routes.toml.is_empty() {
+            let _ = writeln!(out, "  routes seen beside the endpoints:");
+            for line in upstream.routes.toml.lines() {
+                let _ = writeln!(out, "    {line}");
+            }
         }
         out.push('\n');
     }

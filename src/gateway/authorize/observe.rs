@@ -40,7 +40,9 @@ pub(in crate::gateway) async fn observe(
 /// The observing half of [`observe`]. Returns the key of the sign-in that the request began or continues.
 async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Digest> {
     if !is_method(&request.method) {
-        record(exchange, request, unknown_method());
+        // Previews of links and the like, which begin no sign-in.
+        let rule = exchange.rules().default_rule();
+        exchange.record(rule, unknown_method(), &request.names());
         return None;
     }
     let form = match form(exchange, request).await {
@@ -113,5 +115,5 @@ async fn watch(exchange: &Exchange<'_>, request: &mut Received) -> Option<Digest
 fn record(exchange: &Exchange<'_>, request: &Received, violation: Violation) {
     // No rule of an observed upstream refuses.
     let rule = exchange.rules().default_rule();
-    exchange.record(rule, violation, &request.names());
+    exchange.record(rule, violation, &exchange.about_unreadable(request));
 }

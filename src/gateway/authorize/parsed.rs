@@ -58,6 +58,7 @@ impl<'s> Fresh<'s> {
             method: self.method(),
             keeps_code: self.rule.uses_handles() && !self.uses_handles(),
             step: Step::Begins,
+            is_uncertain: false,
             hint: self.hint,
         }
     }

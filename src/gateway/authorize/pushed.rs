@@ -103,6 +103,7 @@ fn about<'f>(fresh: &'f Fresh<'_>, claim: &Claim) -> About<'f> {
         method: challenge.map(CodeChallenge::method),
         keeps_code: false,
         step: Step::Other,
+        is_uncertain: false,
         hint: None,
     }
 }

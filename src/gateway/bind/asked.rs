@@ -86,8 +86,22 @@ pub(super) struct Unsafe<'g> {
     pub(super) pending: Option<Key>,
     /// The rule of the client that it concerns. `None`: it belongs to no sign-in.
     pub(super) rule: Option<&'g Rule>,
-    /// The client whose sign-in it is.
-    pub(super) client: Option<Digest>,
+    pub(super) whose: Whose,
+}
+
+/// Whose answer it is, for the log.
+pub(super) enum Whose {
+    /// The answer of a sign-in of this client.
+    Client(Digest),
+    /// That of a sign-in which did not begin here: its code leads to this URL.
+    Unrequested(Box<str>),
+    Unknown,
+}
+
+impl From<Option<Digest>> for Whose {
+    fn from(client: Option<Digest>) -> Self {
+        client.map_or(Self::Unknown, Self::Client)
+    }
 }
 
 impl<'g> Unsafe<'g> {
@@ -96,7 +110,7 @@ impl<'g> Unsafe<'g> {
             violation: Violation::UnboundCodeInResponse(why),
             pending: None,
             rule: None,
-            client: None,
+            whose: Whose::Unknown,
         }
     }
 
@@ -106,7 +120,7 @@ impl<'g> Unsafe<'g> {
             violation: error.into(),
             pending: None,
             rule: Some(exchange.strictest()),
-            client: None,
+            whose: Whose::Unknown,
         }
     }
 }

@@ -2,14 +2,14 @@
 
 use std::borrow::Cow;
 
-use crate::answer::carrier::Carrier;
+use crate::answer::carrier::{Carried, Carrier};
 use crate::answer::{Leads, OTHER_BROWSER, SignIn};
 use crate::flow::{ClientState, Handle, Key, PendingAuthorization};
 use crate::oauth::Digest;
 use crate::oauth::redirect::{RedirectDigest, target_digest};
 use crate::policy::{Rule, Violation};
 
-use super::asked::{Asked, Unsafe};
+use super::asked::{Asked, Unsafe, Whose};
 use crate::gateway::browser;
 use crate::gateway::exchange::Exchange;
 
@@ -82,8 +82,28 @@ impl Belongs {
             // Only a sign-in with a handle is discarded: without one, the key consists of values that others may know.
             pending: self.record().and(self.handle.as_ref()).map(Key::from),
             rule: has_sign_in.then(|| self.rule(exchange, asked)),
-            client: self.record().map(|record| record.application.client),
+            whose: self.record().map(|record| record.application.client).into(),
         }
+    }
+
+    /// The same for a carrier with a code that the server sends without a request: it belongs to no sign-in, and answers no request of
+    /// one.
+    pub(super) fn unsafe_code<'g>(
+        &self,
+        exchange: &Exchange<'g>,
+        asked: &Asked<'_>,
+        place: &dyn Carrier,
+        carried: &Carried,
+        why: &'static str,
+    ) -> Unsafe<'g> {
+        let found = self.unsafe_because(exchange, asked, why);
+        let is_sent = matches!(self.whose, SignIn::None) && !carried.codes.is_empty();
+        let leads_away = place.has_url() && self.leads == Leads::Away;
+        if is_sent && leads_away && asked.own().is_none() {
+            let whose = Whose::Unrequested(place.url().into());
+            return Unsafe { whose, ..found };
+        }
+        found
     }
 
     /// The client's state, for the answer: that of the record, or the one that the browser has kept.

@@ -305,7 +305,7 @@ fn suspicious<'g>(
             Some(sign_in) => asked.rule_of(exchange, sign_in.client),
             None => exchange.strictest(),
         }),
-        client: sign_in.map(|sign_in| sign_in.client),
+        whose: sign_in.map(|sign_in| sign_in.client).into(),
     }
 }
 

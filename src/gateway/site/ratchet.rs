@@ -219,7 +219,11 @@ impl Ratchet<'_> {
 fn clients(rows: &[(Name, Row)]) -> impl Iterator<Item = (&str, &Row)> {
     rows.iter().filter_map(|(name, row)| match name {
         Name::Client(client) if **client != *NO_CLIENT => Some((&**client, row)),
-        Name::Client(_) | Name::Origin(_) | Name::Others => None,
+        Name::Client(_)
+        | Name::Origin(_)
+        | Name::Unrequested(_)
+        | Name::Route(_)
+        | Name::Others => None,
     })
 }
 

@@ -19,7 +19,7 @@ pub(crate) struct Seat(Mutex<Option<Taken>>);
 struct Taken {
     number: u8,
     gate: Gate,
-    /// Rows without a request since then are written, in seconds since 1970.
+    /// Rows that did not change since then are written, in seconds since 1970; 0: none is.
     written: u64,
 }
 
@@ -82,8 +82,16 @@ impl Replica<'_> {
         };
         loop {
             let rows = self.tally.rows();
-            let is_new = |row: &Row| row.last_seen > 0 && row.last_seen >= taken.written;
-            let rows = rows.iter().filter(|(_, row)| is_new(row));
+            // Those of an earlier process are in the seat already, or in none. Patterns of paths have no time, and are few.
+            let is_new = |(name, row): &&(Name, Row)| {
+                matches!(name, Name::Route(_))
+                    || if taken.written == 0 {
+                        *row != Row::default()
+                    } else {
+                        row.changed >= taken.written
+                    }
+            };
+            let rows = rows.iter().filter(is_new);
             let counts: Vec<Count> = rows.filter_map(|row| count(&row.0, row)).collect();
             match self.seats.write(taken.number, &taken.gate, &counts).await? {
                 Written::NotOurs => return Ok(false),
@@ -180,7 +188,13 @@ fn sum(own: Vec<(Name, Row)>, others: Vec<Vec<(Name, Row)>>, most: usize) -> Vec
     let mut all: HashMap<Name, Row> = own.into_iter().collect();
     for (name, row) in others.into_iter().flatten() {
         let is_full = all.len() >= most && !all.contains_key(&name);
-        let name = if is_full { Name::Others } else { name };
+        // Of the other names, each gate has a few.
+        let is_bounded = matches!(name, Name::Client(_) | Name::Origin(_));
+        let name = if is_full && is_bounded {
+            Name::Others
+        } else {
+            name
+        };
         all.entry(name).or_default().merge(&row);
     }
     all.into_iter().collect()

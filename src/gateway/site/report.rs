@@ -7,6 +7,9 @@ const DAY: u64 = 86_400;
 /// How long an upstream may be in report mode without an end, in days.
 const PATIENCE: u64 = 30;
 
+/// After how many days the warning becomes an error.
+const TOO_LONG: u64 = 90;
+
 /// How far report mode has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Reporting {
@@ -16,19 +19,23 @@ pub(crate) struct Reporting {
     pub(crate) until: Option<u64>,
     /// Whether that day has passed, or it has none and lasts for thirty days.
     pub(crate) is_overdue: bool,
+    /// Whether it is overdue, and lasts for ninety days.
+    pub(crate) is_long: bool,
 }
 
 impl Reporting {
     /// `None`: clients without an exception are not in report mode. `began` and `now`: seconds since 1970.
     pub(super) fn of(rules: &Rules, until: Option<u64>, began: u64, now: u64) -> Option<Self> {
         let days = now.saturating_sub(began) / DAY;
+        let is_overdue = match until {
+            Some(until) => until < now / DAY,
+            None => days >= PATIENCE,
+        };
         (rules.default_rule().mode == Mode::Report).then_some(Self {
             days,
             until,
-            is_overdue: match until {
-                Some(until) => until < now / DAY,
-                None => days >= PATIENCE,
-            },
+            is_overdue,
+            is_long: is_overdue && days >= TOO_LONG,
         })
     }
 }
@@ -39,7 +46,8 @@ mod tests {
     use crate::policy::Rule;
 
     #[test]
-    fn report_mode_is_overdue_after_its_day_or_after_thirty_days_without_one() {
+    fn report_mode_is_overdue_after_its_day_or_after_thirty_days_without_one_and_too_long_after_ninety()
+     {
         const NOW: u64 = 20_000 * DAY + 7;
         let rules = |mode| {
             let rule = Rule {
@@ -49,18 +57,22 @@ mod tests {
             Rules::new(rule, [])
         };
         let report = rules(Mode::Report);
-        for (until, days, is_overdue) in [
-            (None, 0, false),
-            (None, 29, false),
-            (None, 30, true),
-            (Some(20_000), 90, false),
-            (Some(19_999), 1, true),
+        for (until, days, is_overdue, is_long) in [
+            (None, 0, false, false),
+            (None, 29, false, false),
+            (None, 30, true, false),
+            (None, 89, true, false),
+            (None, 90, true, true),
+            (Some(20_000), 90, false, false),
+            (Some(19_999), 1, true, false),
+            (Some(19_999), 90, true, true),
         ] {
             let found = Reporting::of(&report, until, NOW - days * DAY, NOW);
             let expected = Reporting {
                 days,
                 until,
                 is_overdue,
+                is_long,
             };
             assert_eq!(found, Some(expected));
         }

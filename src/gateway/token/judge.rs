@@ -21,6 +21,8 @@ pub(super) struct Judged<'g> {
     owner: Option<Digest>,
     /// The challenge method of its sign-in.
     method: Option<CodeChallengeMethod>,
+    /// Whether the gate cannot tell to which sign-in the code belongs.
+    is_uncertain: bool,
     /// The hint for the log.
     hint: Option<Hint>,
 }
@@ -49,6 +51,7 @@ impl Judged<'_> {
                     Step::Redeems
                 }
             },
+            is_uncertain: self.is_uncertain,
             hint: self.hint,
         }
     }
@@ -87,6 +90,7 @@ pub(super) async fn judge<'g>(
         claim: None,
         owner,
         method: None,
+        is_uncertain: false,
         hint: None,
     };
     let dead = |gone, owner| {
@@ -123,7 +127,10 @@ pub(super) async fn judge<'g>(
             if !named.may_change_requests() && exchange.site.state.is_uncertain(key.digest()) =>
         {
             let judged = redeem::judge(named, redemption, Found::Uncertain);
-            without_claim(named, judged.err(), None)
+            Judged {
+                is_uncertain: true,
+                ..without_claim(named, judged.err(), None)
+            }
         }
         (Ok(Redeemed::Unknown(owner)), _) => dead(Violation::UnknownCode, owner),
         // The store failed, or answered without calling the closure. The owner of the code is unknown.

@@ -202,6 +202,7 @@ fn decision(telemetry: &Telemetry, client: Option<&str>, violation: Option<&Viol
         client,
         method: None,
         redirect_origin: violation.map(|_| "https://app.example"),
+        is_uncertain: false,
         codes: None,
         hint: None,
         peer: "192.0.2.1",
@@ -368,9 +369,27 @@ fn full_decision(upstream: &Upstream) -> Event<'_> {
         client: Some("portal"),
         method: Some(CodeChallengeMethod::S256),
         redirect_origin: Some("https://app.example"),
+        is_uncertain: true,
         codes: Some("upstream"),
         hint: Some("missing_method"),
         peer: "192.0.2.1",
+    }
+}
+
+fn unknown_code_accepted(upstream: &Upstream) -> Event<'_> {
+    Event::UnknownCodeAccepted {
+        request: RequestId(1),
+        upstream,
+        client: Some("portal"),
+    }
+}
+
+fn report_mode_lasts(upstream: &Upstream) -> Event<'_> {
+    Event::ReportModeLasts {
+        upstream,
+        days: 31,
+        is_long: false,
+        until: Some("2026-10-31"),
     }
 }
 
@@ -395,6 +414,7 @@ fn tell_all(telemetry: &Telemetry) {
             cause: "refused",
         },
         Event::OtherBrowser { request, upstream },
+        unknown_code_accepted(upstream),
         Event::UpstreamOriginInBody { request, upstream },
         issuer_mismatch(upstream),
         Event::Overloaded { request, upstream },
@@ -449,11 +469,7 @@ fn tell_all(telemetry: &Telemetry) {
 
 fn of_the_review(upstream: &Upstream) -> Vec<Event<'_>> {
     vec![
-        Event::ReportModeLasts {
-            upstream,
-            days: 31,
-            until: Some("2026-10-31"),
-        },
+        report_mode_lasts(upstream),
         Event::PromotionProposed {
             upstream,
             client: "app",

@@ -47,6 +47,7 @@ impl Flood {
             client,
             method: None,
             redirect_origin: None,
+            is_uncertain: false,
             codes: None,
             hint: None,
             peer: "192.0.2.1",

@@ -2,6 +2,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::oauth::CodeChallengeMethod;
+use crate::policy::Violation;
+use crate::telemetry::decided::Decided;
 
 const DAY: u64 = 86_400;
 const NOW: u64 = 20_000 * DAY + 5;
@@ -34,6 +36,7 @@ impl Scene {
             client: Some(client),
             method: has_challenge.then_some(CodeChallengeMethod::S256),
             redirect_origin: Some(origin),
+            is_uncertain: false,
             hint: None,
         };
         self.0.count(&told, now);
@@ -90,7 +93,14 @@ fn sign_ins_are_counted_by_client_and_day() {
     assert_eq!(spa.since(NOW / DAY + 1), second);
     let erp = scene.client("erp").since(0);
     assert_eq!((erp.none, erp.sign_ins(), erp.failing()), (1, 1, 1));
-    assert_eq!(scene.client("erp").violations["missing_challenge"], 2);
+    let violations = |name| {
+        let row = scene.client(name);
+        let all = row.violations_since(0).into_iter();
+        all.map(|(code, number)| (code.to_owned(), number))
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(violations("erp"), [("missing_challenge".to_owned(), 2)]);
+    assert_eq!(violations("spa"), [("verifier_mismatch".to_owned(), 1)]);
 }
 
 #[test]
@@ -99,10 +109,8 @@ fn requests_that_begin_nothing_make_no_row() {
     scene.tell(Step::Redeems, "a", Some(&Violation::UnknownCode), NOW);
     scene.tell(Step::Other, "b", Some(&Violation::UnknownCode), NOW);
     assert_eq!(scene.0.rows().len(), 1);
-    assert_eq!(
-        scene.row(&Name::Others).unwrap().violations["unknown_code"],
-        2
-    );
+    let others = scene.row(&Name::Others).unwrap();
+    assert_eq!(others.violations_since(0), [("unknown_code", 2)]);
 }
 
 #[test]
@@ -131,6 +139,123 @@ fn configured_clients_have_rows_of_their_own() {
     scene.tell(Step::Begins, "erp", Some(&Violation::MissingChallenge), NOW);
     assert_eq!(scene.client("erp").since(0).failing(), 1);
     assert_eq!(scene.client("spa"), Row::default());
+}
+
+/// A client that was mended last week is not shown with its reasons of last month.
+#[test]
+fn violations_and_hints_age_and_the_latest_come_first() {
+    let scene = Scene::default();
+    for (violation, days) in [
+        (Violation::MissingChallenge, 0),
+        (Violation::MissingChallenge, 0),
+        (Violation::VerifierMismatch, 8),
+        (Violation::ReplayedCode, 9),
+    ] {
+        scene.tell(Step::Begins, "a", Some(&violation), NOW + days * DAY);
+    }
+    let row = scene.client("a");
+    let (old, wrong, again) = (
+        ("missing_challenge", 2),
+        ("verifier_mismatch", 1),
+        ("replayed_code", 1),
+    );
+    assert_eq!(row.violations_since(0), [again, wrong, old]);
+    assert_eq!(row.violations_since(NOW / DAY + 1), [again, wrong]);
+    scene.tell(Step::Begins, "a", None, NOW + 31 * DAY);
+    assert_eq!(scene.client("a").violations_since(0), [again, wrong]);
+}
+
+#[test]
+fn good_sign_ins_after_the_last_bad_one_are_known_with_their_times() {
+    let scene = Scene::default();
+    let good_since = || scene.client("a").good_since_bad().collect::<Vec<_>>();
+    let bad = Some(&Violation::VerifierMismatch);
+    scene.tell(Step::Begins, "a", None, NOW);
+    scene.tell(Step::Redeems, "a", None, NOW + 1);
+    assert_eq!(good_since(), [NOW + 1]);
+    scene.tell(Step::Redeems, "a", bad, NOW + 2);
+    assert_eq!(good_since(), [0_u64; 0]);
+    for second in 3..100 {
+        scene.tell(Step::Redeems, "a", None, NOW + second);
+    }
+    assert_eq!(
+        good_since(),
+        (80..100).map(|second| NOW + second).collect::<Vec<_>>()
+    );
+    scene.tell(Step::Redeems, "a", bad, NOW + 98);
+    assert_eq!(good_since(), [NOW + 99]);
+}
+
+/// Earlier versions kept all violations and hints without their days.
+#[test]
+fn rows_of_earlier_versions_are_read() {
+    let numbers = serde_json::json!({
+        "s256": 0, "plain": 0, "malformed": 1, "none": 0, "verified": 0, "unverified": 0, "refused": 0, "reported": 1,
+    });
+    let earlier = serde_json::json!({
+        "first_seen": NOW, "last_seen": NOW + DAY, "last_good": 0, "last_bad": NOW, "origin": null,
+        "days": [{ "day": NOW / DAY, "numbers": numbers }],
+        "violations": { "malformed_challenge": 7 },
+        "hints": { "hex_challenge": 3 },
+    });
+    let row: Row = serde_json::from_value(earlier).unwrap();
+    let tally = Tally::default();
+    tally.restore([(Name::Client("old".into()), row)]);
+    let scene = Scene(tally);
+    let row = scene.client("old");
+    assert_eq!(
+        row.violations_since(NOW / DAY),
+        [("malformed_challenge", 7)]
+    );
+    assert_eq!(row.hints_since(NOW / DAY), [("hex_challenge", 3)]);
+    assert_eq!(row.violations_since(NOW / DAY + 1), []);
+    let again = serde_json::to_value(&row).unwrap();
+    assert_eq!(serde_json::from_value::<Row>(again).unwrap(), row);
+}
+
+/// A server that redirects anywhere could fill the table.
+#[test]
+fn codes_without_a_request_are_counted_by_origin_up_to_a_limit() {
+    let scene = Scene::default();
+    let unbound = Violation::UnboundCodeInResponse("a code");
+    for number in 0..100 {
+        let origin = format!("https://{number}.test");
+        let told = Told {
+            step: Step::Unrequested,
+            decided: Decided::Refused,
+            violation: Some(&unbound),
+            client: None,
+            method: None,
+            redirect_origin: Some(&origin),
+            is_uncertain: false,
+            hint: None,
+        };
+        scene.0.count(&told, NOW);
+        scene.0.count(&told, NOW);
+    }
+    assert_eq!(scene.0.rows().len(), MOST_UNREQUESTED + 1);
+    let first = scene
+        .row(&Name::Unrequested("https://0.test".into()))
+        .unwrap();
+    assert_eq!((first.since(0).refused, first.since(0).sign_ins()), (2, 0));
+    let others = scene.row(&Name::Others).unwrap();
+    assert_eq!(others.since(0).refused, 100);
+    let again = Tally::default();
+    again.restore(scene.0.rows());
+    assert_eq!(again.rows().len(), MOST_UNREQUESTED + 1);
+}
+
+#[test]
+fn all_redirect_origins_of_a_client_are_known_up_to_a_limit() {
+    let scene = Scene::default();
+    for number in 0..100 {
+        let origin = format!("https://{number}.test");
+        scene.tell_from(Step::Begins, "a", &origin, None, NOW);
+    }
+    let row = scene.client("a");
+    assert_eq!(row.origin.as_deref(), Some("https://0.test"));
+    assert!(row.has_origin("https://0.test") && row.has_origin("https://1.test"));
+    assert_eq!(row.other_origins.len(), 8);
 }
 
 /// Anyone can begin a sign-in in the name of a client.
@@ -163,14 +288,21 @@ proptest! {
     /// In whatever order the days come, and however the decisions are divided between gates.
     #[test]
     fn merged_rows_are_the_sum(
-        decisions in prop::collection::vec((0..40_u64, any::<bool>(), any::<bool>()), 0..60),
+        decisions in prop::collection::vec((0..40_u64, any::<bool>(), any::<bool>(), any::<bool>()), 0..60),
     ) {
         let (all, gates) = (Scene::default(), [Scene::default(), Scene::default()]);
-        for (day, is_bad, at_second) in decisions {
+        for scene in [&all, &gates[0], &gates[1]] {
+            scene.0.expect(["a"].into_iter());
+        }
+        for (day, is_bad, begins, at_second) in decisions {
             let now = NOW + day * DAY;
             for scene in [&all, &gates[usize::from(at_second)]] {
-                let violation = is_bad.then_some(&Violation::MissingChallenge);
-                scene.tell(Step::Begins, "a", violation, now);
+                let (step, violation) = if begins {
+                    (Step::Begins, Violation::MissingChallenge)
+                } else {
+                    (Step::Redeems, Violation::VerifierMismatch)
+                };
+                scene.tell(step, "a", Some(&violation).filter(|_| is_bad), now);
             }
         }
         let merged = Scene::default();

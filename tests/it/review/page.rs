@@ -21,7 +21,7 @@ const VIEWS: [&str; 5] = [
 ];
 
 /// A folder for the snapshot, which is removed after the gate has written it for the last time.
-pub(super) struct Folder(PathBuf);
+pub(super) struct Folder(pub(super) PathBuf);
 
 impl Drop for Folder {
     fn drop(&mut self) {
@@ -116,6 +116,16 @@ fn counts() -> Value {
             row(&[("s256", 20), ("verified", 19)], &[], &[]),
         ),
         (
+            client("uncertain"),
+            row(&[("s256", 3), ("verified", 1), ("uncertain", 2)], &[], &[]),
+        ),
+        (
+            json!({ "unrequested": "https://portal.example.com" }),
+            row(&[("reported", 2)], &["unbound_code_in_response"], &[]),
+        ),
+        (json!({ "route": "/login" }), row(&[], &[], &[])),
+        (json!({ "route": "/assets/**" }), row(&[], &[], &[])),
+        (
             json!("others"),
             row(
                 &[("s256", 1), ("none", 1), ("reported", 1)],
@@ -128,7 +138,7 @@ fn counts() -> Value {
 }
 
 #[expect(clippy::disallowed_methods, reason = "the gate reads the same clock")]
-fn now() -> u64 {
+pub(super) fn now() -> u64 {
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.expect("a clock after 1970").as_secs()
 }
@@ -138,28 +148,36 @@ fn row(numbers: &[(&str, u32)], violations: &[&str], hints: &[&str]) -> Value {
     const DAY: u64 = 86_400;
     let now = now();
     let mut all = json!({
-        "s256": 0, "plain": 0, "malformed": 0, "none": 0, "verified": 0, "unverified": 0, "refused": 0, "reported": 0,
+        "s256": 0, "plain": 0, "malformed": 0, "none": 0, "verified": 0, "unverified": 0, "uncertain": 0,
+        "refused": 0, "reported": 0,
     });
     for (name, number) in numbers {
         all[name] = (*number).into();
     }
     let today = now / DAY;
-    let days = (today - 29..=today).map(|day| json!({ "day": day, "numbers": all }));
     let ten = |codes: &[&str]| {
         let codes = codes
             .iter()
             .map(|code| ((*code).to_owned(), Value::from(10)));
         Value::Object(codes.collect())
     };
+    let (violations_of_day, hints_of_day) = (ten(violations), ten(hints));
+    let days = (today - 29..=today).map(|day| {
+        json!({ "day": day, "numbers": all, "violations": violations_of_day, "hints": hints_of_day })
+    });
     json!({
         "first_seen": now - 29 * DAY,
         "last_seen": now,
         "last_good": if violations.is_empty() { now } else { 0 },
+        "last_uncertain": if numbers.iter().any(|(name, _)| *name == "uncertain") { now } else { 0 },
         "last_bad": if violations.is_empty() { 0 } else { now },
         "origin": "https://app.example.com",
+        "also": {
+            "plain": { "number": 9, "first": now - 9 * DAY, "last": now },
+            "unauthenticated": { "number": 3, "first": now - 9 * DAY, "last": now },
+            "last_authenticated": if violations.is_empty() { now } else { 0 },
+        },
         "days": days.collect::<Vec<_>>(),
-        "violations": ten(violations),
-        "hints": ten(hints),
     })
 }
 
@@ -188,13 +206,18 @@ fn the_busy_gate_has_every_verdict_and_kind_of_row() {
             "verdict",
             &[
                 "would_break",
+                "uncertain",
+                "server_initiated",
                 "exempt",
                 "could_be_required",
                 "ready",
                 "not_seen",
             ][..],
         ),
-        ("kind", &["client", "none", "origin", "others"]),
+        (
+            "kind",
+            &["client", "none", "origin", "unrequested", "others"],
+        ),
     ] {
         for value in values {
             let found = clients.iter().any(|client| client[member] == *value);
@@ -270,4 +293,19 @@ fn the_html_checker_finds_no_error() {
     let told: Value = serde_json::from_slice(&output.stdout).unwrap();
     assert_eq!(told["messages"], json!([]), "{told:#}");
     fs::remove_dir_all(folder).unwrap();
+}
+
+/// Links lead nowhere on paper: filters are left out, and what a link names is readable.
+#[test]
+fn the_page_reads_well_on_paper() {
+    let report = look(&mut busy().0, &["paper"]);
+    let paper = &report["paper"];
+    assert_eq!(paper["navigation"], 0, "{paper:#}");
+    assert_eq!(paper["document"], "\" (/review.json)\"", "{paper:#}");
+    let codes = paper["codes"].as_array().unwrap();
+    assert!(codes.contains(&"missing_challenge".into()), "{paper:#}");
+    for element in ["tr", "li", "pre", "figure", "dd"] {
+        assert_eq!(paper["breaks"][element], json!(["avoid"]), "{paper:#}");
+    }
+    assert!(paper["bytes"].as_u64() > Some(10_000), "{paper:#}");
 }

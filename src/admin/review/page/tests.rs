@@ -17,10 +17,11 @@ fn client(number: usize, name: &str) -> Value {
         "mode": "report",
         "exception": null,
         "promotion": { "state": "proposed", "since": time, "is_downgraded": true },
-        "first_seen": time, "last_seen": time, "last_good": time, "last_bad": time,
+        "first_seen": time, "last_seen": time, "last_good": time, "last_bad": time, "mended_since": time,
+        "waits_until": time,
         "redirect_origin": format!("https://{}", "&".repeat(504)),
         "authorization": { "s256": most, "plain": most, "malformed": most, "none": most },
-        "redemption": { "verified": most, "unverified": most, "violations": {} },
+        "redemption": { "verified": most, "unverified": most, "uncertain": most, "violations": {} },
         "hints": Hint::ALL.map(Hint::code),
         "sign_ins": most, "failed": most, "failing": most,
     })
@@ -38,12 +39,17 @@ fn upstream(name: &str, clients: &[Value]) -> Value {
             "name": "n", "recommended": "r", "state": "not_met", "risk": "high", "cvss": { "low": 7.0, "high": 8.9 }, "why": "w",
             "evidence": [], "remediation": "r", "clauses": [],
         },
+        "also_seen": [{
+            "code": "plain", "name": "n", "section": "s", "number": u32::MAX, "first_seen": "2026-11-29T21:05:00Z",
+            "last_seen": "2026-11-29T21:05:00Z", "clients": vec!["\"".repeat(512); 5],
+        }],
         "headline": {
-            "text": "t", "clients": clients.len(), "ready": 0, "would_break": 0, "could_be_required": 0, "not_seen": 0, "exempt": 0,
+            "text": "t", "clients": clients.len(), "uncertain": 0, "server_initiated": 0, "ready": 0, "would_break": 0, "could_be_required": 0, "not_seen": 0, "exempt": 0,
             "sign_ins": 0, "failed": 0, "failing": 0,
         },
         "days": days,
-        "promotion": { "promote": "propose after 7d", "proposed": 9, "enforced": 9, "to_paste": "\"".repeat(9 * 1024) },
+        "promotion": { "promote": "propose after 7d", "proposed": 9, "enforced": 9, "to_paste": "\\\"".repeat(3 * 1024) },
+        "routes": { "allow": [], "is_complete": false, "denies": false, "toml": format!("  \"{}\",\n", "/administrat".repeat(8)).repeat(200) },
         "clients": clients,
     })
 }
@@ -69,7 +75,12 @@ fn a_page_has_less_than_one_mib_however_many_clients_there_are() {
         let review = review_of(upstreams);
         for query in ["", "verdict=ready&sort=name&page=7", "upstream=upstream-0"] {
             let page = page(&review, query);
-            assert!(page.len() < MIB, "{} bytes for {query}", page.len());
+
+            assert!(
+                page.len() < MIB,
+                "{} bytes of {upstreams} for {query}",
+                page.len()
+            );
             assert!(page.ends_with("</html>"), "it is complete");
             let rows = page.matches("<span class=\"verdict ").count();
             let expected = if upstreams <= SECTIONS || query.starts_with("upstream") {

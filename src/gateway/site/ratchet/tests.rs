@@ -1,27 +1,23 @@
+use serde_json::json;
+
 use super::*;
 use crate::policy::ClientRule;
-use crate::telemetry::tally::{Day, Numbers};
+use crate::telemetry::tally::Numbers;
 
 const NOW: u64 = 20_000 * DAY + 5;
 
 /// The counts of a client that has signed in for ten days.
 fn row(last_bad: u64) -> Row {
-    let mut row = Row {
-        first_seen: NOW - 10 * DAY,
-        last_seen: NOW,
-        last_good: NOW,
-        last_bad,
-        ..Row::default()
+    let numbers = Numbers {
+        s256: 3,
+        verified: 3,
+        ..Numbers::default()
     };
-    row.days.push_back(Day {
-        day: NOW / DAY,
-        numbers: Numbers {
-            s256: 3,
-            verified: 3,
-            ..Numbers::default()
-        },
+    let row = json!({
+        "first_seen": NOW - 10 * DAY, "last_seen": NOW, "last_good": NOW, "last_bad": last_bad,
+        "days": [{ "day": NOW / DAY, "numbers": numbers }],
     });
-    row
+    serde_json::from_value(row).unwrap()
 }
 
 fn observed() -> Rule {
