@@ -101,8 +101,9 @@ fn reads_well(word: &str) -> bool {
     let is_vowel = |byte: u8| b"aeiouy".contains(&byte.to_ascii_lowercase());
     let has_vowel = word.bytes().any(is_vowel);
     let runs = word.as_bytes().split(|byte| is_vowel(*byte));
-    let is_spelt = SPELT.split(' ').any(|known| known == word);
-    is_spelt || word.len() < 3 || has_vowel && runs.clone().all(|run| run.len() <= CONSONANTS)
+    let is_spoken = || has_vowel && runs.clone().all(|run| run.len() <= CONSONANTS);
+    let is_spelt = || SPELT.split(' ').any(|known| known == word);
+    word.len() < 3 || is_spoken() || is_spelt()
 }
 
 /// Whether upper case begins words of some length, as in `UserInfo` and `OAuth`.

@@ -21,11 +21,13 @@ const ENOUGH: u64 = 3;
 /// The lowest bits of a slot, which have the number of requests. The others identify the pattern.
 const NUMBER: u64 = 0b11;
 
-/// The patterns that are counted at a time.
+/// The patterns that are counted at a time, and the paths that are known.
 const SLOTS: usize = 4096;
 
 #[derive(Debug)]
 pub(super) struct Routes {
+    /// Digests of paths whose patterns were counted often enough: such a path costs a hash.
+    known: Box<[AtomicU64]>,
     /// Digests of patterns. A newer pattern displaces the one in its slot, which is then counted anew.
     slots: Box<[AtomicU64]>,
     /// Keyed: clients choose paths, and must not be able to predict which of them share a slot.
@@ -35,8 +37,10 @@ pub(super) struct Routes {
 
 impl Default for Routes {
     fn default() -> Self {
+        let slots = || (0..SLOTS).map(|_| AtomicU64::new(0)).collect();
         Self {
-            slots: (0..SLOTS).map(|_| AtomicU64::new(0)).collect(),
+            known: slots(),
+            slots: slots(),
             key: RandomState::new(),
             patterns: Mutex::default(),
         }
@@ -44,13 +48,22 @@ impl Default for Routes {
 }
 
 impl Routes {
-    /// Counts a request for a path, which begins with `/`. A pattern that is stored costs a hash and no lock.
+    /// Counts a request for a path, which begins with `/`.
     pub(super) fn count(&self, path: &str) {
-        let found = pattern(path);
-        let digest = self.key.hash_one(found);
-        let at = usize::try_from(digest >> 32).unwrap_or(0) % SLOTS;
-        let Some(slot) = self.slots.get(at) else {
+        let digest = self.key.hash_one(path);
+        let Some(known) = self.known.get(place(digest)) else {
             return;
+        };
+        if known.load(Ordering::Relaxed) != digest && self.is_enough(pattern(path)) {
+            known.store(digest, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a request for a pattern. Returns whether there were enough.
+    fn is_enough(&self, found: Pattern<'_>) -> bool {
+        let digest = self.key.hash_one(found);
+        let Some(slot) = self.slots.get(place(digest)) else {
+            return false;
         };
         let (own, known) = (digest & !NUMBER, slot.load(Ordering::Relaxed));
         let number = if known & !NUMBER == own {
@@ -59,12 +72,13 @@ impl Routes {
             0
         };
         if number >= ENOUGH {
-            return;
+            return true;
         }
         slot.store(own | (number + 1), Ordering::Relaxed);
         if number + 1 == ENOUGH {
             self.keep(found);
         }
+        number + 1 == ENOUGH
     }
 
     /// Forgets all patterns.
@@ -128,6 +142,11 @@ impl Routes {
             patterns.insert(format!("{tree}/**").into());
         }
     }
+}
+
+/// The slot of a digest.
+fn place(digest: u64) -> usize {
+    usize::try_from(digest >> 32).unwrap_or(0) % SLOTS
 }
 
 /// Whether a path is in a tree, other than that of the root.
