@@ -227,12 +227,12 @@ fn clients(rows: &[(Name, Row)]) -> impl Iterator<Item = (&str, &Row)> {
     })
 }
 
-/// Whether all sign-ins of the last days were good, and some were complete.
+/// Whether all sign-ins of the last days were good for certain, and some were complete.
 fn is_good(row: &Row, rule: &Rule, days: u64, now: u64) -> bool {
     let begin = now.saturating_sub(days * DAY);
     let numbers = row.since(begin / DAY);
     row.first_seen <= begin
-        && row.last_bad < begin.max(1)
+        && row.last_bad.max(row.last_uncertain) < begin.max(1)
         && row.last_good >= begin
         && numbers.verified > 0
         && numbers.failing() == 0

@@ -88,6 +88,11 @@ fn a_client_is_promoted_after_days_of_nothing_but_good_requests() {
             false,
         ),
         (
+            "a code that could not be judged",
+            with(|row| row.last_uncertain = NOW - 7 * DAY),
+            false,
+        ),
+        (
             "no complete sign-in lately",
             with(|row| row.last_good = NOW - 8 * DAY),
             false,
