@@ -176,8 +176,9 @@ fn exception(client: &ClientRule, today: u64) -> Exception {
 
 /// `mode`: that of clients without an exception.
 fn headline(clients: &[Reviewed], mode: Mode) -> Headline {
+    let is_client = |client: &&Reviewed| client.kind != Kind::Others || client.authorization.any();
     let count = |verdict| {
-        let clients = clients.iter();
+        let clients = clients.iter().filter(is_client);
         clients.filter(|client| client.verdict == verdict).count()
     };
     let sum = |number: fn(&Reviewed) -> u32| {
@@ -188,7 +189,7 @@ fn headline(clients: &[Reviewed], mode: Mode) -> Headline {
     let (sign_ins, failing) = (sum(|client| client.sign_ins), sum(|client| client.failing));
     let failed = sum(|client| client.failed);
     let would_break = count(Verdict::WouldBreak);
-    let (all, days) = (clients.len(), WINDOW);
+    let (all, days) = (clients.iter().filter(is_client).count(), WINDOW);
     let text = if all == 0 {
         "No client has been seen yet".to_owned()
     } else if mode == Mode::Enforce {

@@ -103,6 +103,46 @@ fn a_client_is_ready_when_its_last_day_was_good() {
     }
 }
 
+/// Its owner sees at once that the change works; the verdict waits for a day.
+#[test]
+fn a_client_that_would_break_is_told_that_its_last_sign_in_was_good() {
+    let good = Numbers {
+        s256: 2,
+        verified: 2,
+        ..Numbers::default()
+    };
+    for (last_good, last_bad, said) in [
+        (
+            NOW,
+            NOW - 1,
+            "missing_challenge (3); its last sign-in was good",
+        ),
+        (NOW, NOW, "missing_challenge (3)"),
+        (NOW - 1, NOW, "missing_challenge (3)"),
+    ] {
+        let row = row(good, last_good, last_bad);
+        let judged = verdict(&Rule::default(), &row, None, NOW);
+        assert_eq!(judged.verdict, Verdict::WouldBreak);
+        assert_eq!(judged.why, said);
+    }
+}
+
+/// Requests that belong to no sign-in, such as those of a scanner, are no client.
+#[test]
+fn the_headline_counts_clients_that_began_a_sign_in() {
+    let mut others = broken("others", "");
+    others.verdict = Verdict::NotSeen;
+    others.authorization.none = 0;
+    let all = [broken("client", "spa"), others];
+    let headline = headline(&all, Mode::Report);
+    assert_eq!((headline.clients, headline.not_seen), (1, 0));
+    assert!(
+        headline.text.starts_with("1 of 1 clients"),
+        "{}",
+        headline.text
+    );
+}
+
 /// Its owner would remove the exception.
 #[test]
 fn an_exempt_client_is_not_called_ready_before_it_was_seen_to_be() {
@@ -205,6 +245,11 @@ fn the_remediation_names_no_client() {
         odd.starts_with("tell the owners of the 2 clients below"),
         "{odd}"
     );
+    let one = remediation(&[broken("client", "spa")]);
+    assert!(
+        one.starts_with("tell the owner of the client below"),
+        "{one}"
+    );
     let long = broken("client", &"x".repeat(512));
     let many = remediation(&vec![long; 10_000]);
     assert!(
@@ -247,4 +292,35 @@ fn evidence_and_clauses_are_about_what_the_rules_say() {
     }
     let met = public.clauses.iter().filter(|clause| clause.is_met);
     assert_eq!(met.count(), 2, "{:?}", public.clauses);
+}
+
+#[test]
+fn the_evidence_counts_clients_that_are_enforced_before_the_others() {
+    let mut clients = ["a", "b", "c"].map(|id| broken("client", id));
+    for client in &mut clients[..2] {
+        client.mode = "enforce".to_owned();
+    }
+    clients[0].promotion = Some(model::Promotion {
+        state: model::Promoted::Enforced,
+        since: written(NOW),
+        is_downgraded: false,
+    });
+    let report = Rule {
+        mode: Mode::Report,
+        ..Rule::default()
+    };
+    for (rule, expected) in [
+        (
+            report,
+            Some("enforced before the others: 2 clients, 1 of them by promotion"),
+        ),
+        (Rule::default(), None),
+    ] {
+        let rules = Rules::new(rule, []);
+        let evidence = control::control(&rules, &clients, None, NOW / DAY).evidence;
+        let found = evidence
+            .iter()
+            .find(|line| line.contains("before the others"));
+        assert_eq!(found.map(String::as_str), expected);
+    }
 }

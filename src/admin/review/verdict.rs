@@ -1,6 +1,6 @@
 //! Whether a client would break.
 
-use super::model::{Exception, Verdict};
+use super::model::{Exception, Verdict, counted};
 use crate::policy::{Mode, Rule};
 use crate::telemetry::tally::Row;
 
@@ -19,6 +19,14 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
     let in_force = exception.filter(|exception| !exception.has_ended && exception.until.is_some());
     let breaks = row.last_bad > 0
         && (row.last_bad >= row.last_good || now.saturating_sub(row.last_bad) < DOUBT);
+    // The verdict changes a day later, but the owner of the client wants to see at once that its change works.
+    let later = if row.last_good > row.last_bad {
+        "; its last sign-in was good"
+    } else if all.verified + all.unverified == 0 {
+        "; no sign-in was completed"
+    } else {
+        ""
+    };
     let reasons = || {
         let mut violations: Vec<_> = row.violations.iter().collect();
         violations.sort_by_key(|(_, number)| std::cmp::Reverse(**number));
@@ -27,7 +35,7 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
             .take(3)
             .map(|(code, number)| format!("{code} ({number})"))
             .collect();
-        violations.join(", ")
+        violations.join(", ") + later
     };
     if let Some(until) = in_force.and_then(|exception| exception.until.as_deref()) {
         let now = if rule.mode == Mode::Off {
@@ -48,12 +56,7 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
         );
     }
     if breaks {
-        let ended = if all.verified + all.unverified > 0 {
-            ""
-        } else {
-            "; no sign-in was completed"
-        };
-        return judged(Verdict::WouldBreak, reasons() + ended);
+        return judged(Verdict::WouldBreak, reasons());
     }
     if all.verified == 0 {
         return judged(
@@ -73,8 +76,8 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
     judged(
         Verdict::Ready,
         format!(
-            "{} token requests with a verified challenge{earlier}",
-            all.verified
+            "{} with a verified challenge{earlier}",
+            counted(all.verified, "token request")
         ),
     )
 }

@@ -13,7 +13,7 @@ fn client(number: usize, name: &str) -> Value {
         "client_id": format!("{number:05}{name}"),
         "kind": "client",
         "verdict": if number.is_multiple_of(2) { "would_break" } else { "ready" },
-        "why": format!("token_request_elsewhere ({most}), response_mode_not_allowed ({most}), unbound_code_in_response ({most})"),
+        "why": format!("token_request_elsewhere ({most}), response_mode_not_allowed ({most}), unbound_code_in_response ({most}); its last sign-in was good"),
         "mode": "report",
         "exception": null,
         "promotion": { "state": "proposed", "since": time, "is_downgraded": true },
