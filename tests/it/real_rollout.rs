@@ -155,14 +155,17 @@ impl Rollout {
         let seen = self.stage.ledger().authorize.len();
         match self.stage.user().open(&self.stage.url(authorization)) {
             Place::Client(response) => {
-                assert_eq!(response.params.get("error"), Some("invalid_request"));
+                let error = response.params.get("error");
+                assert_eq!(error, Some("invalid_request"), "{response:?}");
             }
             Place::Page(page) => {
                 assert_eq!(page.response.status, 400, "{}", page.response);
-                assert!(page.response.text().contains(violation));
+                let text = page.response.text();
+                assert!(text.contains(violation), "{violation}: {text}");
             }
         }
-        assert_eq!(self.stage.ledger().authorize.len(), seen);
+        let after = self.stage.ledger().authorize.len();
+        assert_eq!(after, seen, "the server does not see the request");
     }
 }
 
@@ -211,11 +214,13 @@ fn the_review_leads_from_the_first_file_to_enforcement_without_breaking_a_client
 fn one_client_would_break(rollout: &mut Rollout) {
     rollout.all_sign_in(&GOOD);
     let old = rollout.without_pkce();
-    assert_token(&rollout.sign_in(&old));
-    assert_eq!(rollout.would_break(), [CLIENT]);
+    assert_token(&rollout.sign_in(&old)); // report mode refuses nothing
+    let only = "the review names the one client without PKCE";
+    assert_eq!(rollout.would_break(), [CLIENT], "{only}");
     let headline = "1 of 3 clients would break; enforcing every client would have failed 1 of 3 sign-ins of the last 7 days";
     assert_eq!(rollout.review()["headline"]["text"], headline);
-    assert_eq!(rollout.review()["control"]["state"], "not_met");
+    let state = rollout.review()["control"]["state"].clone();
+    assert_eq!(state, "not_met", "nothing is enforced");
     let text = rollout.printed_review();
     for said in [
         headline,
@@ -249,9 +254,11 @@ fn its_hint_mends_it(rollout: &mut Rollout) {
     let refused = rollout.sign_in(&rollout.in_hex());
     rollout.stage.sent_back(1);
     assert_eq!(refused.status, 400, "by the server itself: {refused}");
-    assert_eq!(rollout.would_break(), [CLIENT]);
+    let only = "the review names the one client in hex";
+    assert_eq!(rollout.would_break(), [CLIENT], "{only}");
     let hints = rollout.client(CLIENT)["hints"].clone();
-    assert_eq!(hints, serde_json::json!(["hex_challenge"]));
+    let hint = serde_json::json!(["hex_challenge"]);
+    assert_eq!(hints, hint, "it has the hint for the mistake");
     let hint = printed(&["explain", "hex_challenge"]);
     assert!(
         hint.contains("Encode the bytes of the hash, not its hexadecimal text"),
@@ -274,7 +281,7 @@ fn its_hint_mends_it(rollout: &mut Rollout) {
     assert_eq!(
         rollout.would_break(),
         [CLIENT],
-        "for a day, because another instance may be old"
+        "it stays so for a day, because another instance of it may be old"
     );
 }
 
@@ -284,8 +291,8 @@ fn two_days_later_every_client_is_ready(rollout: &mut Rollout) {
         age(&file);
         config
     });
-    let nobody: [&str; 0] = [];
-    assert_eq!(rollout.would_break(), nobody);
+    let broken = rollout.would_break();
+    assert!(broken.is_empty(), "after a good day: {broken:?}");
     for id in [CLIENT].iter().chain(&GOOD) {
         assert_eq!(rollout.client(id)["verdict"], "ready", "{id}");
     }
@@ -306,8 +313,9 @@ fn what_the_review_proposes_enforces_them(rollout: &mut Rollout) {
     let review = rollout.review();
     let toml = review["promotion"]["to_paste"].as_str().expect("a text");
     let text = rollout.printed_review();
-    assert!(text.contains(toml.trim_end()), "{text}");
-    assert!(text.contains("paste this below the last line of the [[upstream]]"));
+    assert!(text.contains(toml.trim_end()), "the same TOML: {text}");
+    let place = "paste this below the last line of the [[upstream]]";
+    assert!(text.contains(place), "{text}");
     rollout.config = format!("{}\n{toml}", rollout.config);
     rollout.reload();
     rollout.all_sign_in(&[CLIENT]);
@@ -343,7 +351,8 @@ fn the_control_is_met(rollout: &mut Rollout) {
     let control = rollout.review()["control"].clone();
     assert_eq!(control["state"], "met", "{control:#}");
     let clauses = control["clauses"].as_array().expect("a list");
-    assert!(clauses.iter().all(|clause| clause["is_met"] == true));
+    let is_met = clauses.iter().all(|clause| clause["is_met"] == true);
+    assert!(is_met, "every clause is met: {control:#}");
     let page = rollout.stage.gate().admin("/review");
     let state = "<span class=\"state met\">met</span>";
     assert!(page.text().contains(state), "{page}");
