@@ -46,7 +46,7 @@ const STILL_ACCEPTING: u32 = 5;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum StartError {
-    #[error("cannot listen on {address}: {source}")]
+    #[error("cannot listen on {address}: {source}{}", taken(source))]
     Listen {
         address: SocketAddr,
         source: io::Error,
@@ -64,6 +64,15 @@ pub(crate) enum StartError {
     Promotions(#[from] Lost),
     #[error("cannot start a worker: {0}")]
     Thread(io::Error),
+}
+
+/// What probably has the address.
+fn taken(error: &io::Error) -> &'static str {
+    if error.kind() == io::ErrorKind::AddrInUse {
+        "\nhelp: another program listens there, or a gate that was told to stop still completes requests"
+    } else {
+        ""
+    }
 }
 
 /// A gate with open sockets that does not serve yet.

@@ -151,6 +151,32 @@ mod tests {
         ] {
             assert!(parse(wrong).unwrap_err().use_stderr(), "{wrong}");
         }
+        for (wrong, help) in [
+            ("review --admin localhost:9901", "\"127.0.0.1:9901\""),
+            (
+                "healthcheck --admin gate.example:9901",
+                "an IP address and a port",
+            ),
+            ("check --against :9901", "\"127.0.0.1:9901\""),
+            (
+                "init --from https://a.example --admin localhost:1",
+                "\"127.0.0.1:1\"",
+            ),
+            (
+                "init --from ftp://a.example",
+                "\"https://login.example.com\"",
+            ),
+            ("init --from a.example", "write \"https://a.example\""),
+            (
+                "init --from https://a.example --public-url https://b.example/x",
+                "write \"https://b.example\"",
+            ),
+        ] {
+            let error = parse(&format!("pkce-gate {wrong}")).unwrap_err();
+            let told = error.to_string();
+            let line = told.lines().find(|line| line.starts_with("help: "));
+            assert!(line.is_some_and(|line| line.contains(help)), "{told}");
+        }
         assert!(!parse("pkce-gate --help").unwrap_err().use_stderr());
     }
 

@@ -203,8 +203,9 @@ fn unrequested(reviewed: Reviewed, row: &Row, is_known: bool) -> Reviewed {
 
 /// `mode`: that of clients without an exception.
 fn headline(clients: &[Reviewed], mode: Mode) -> Headline {
+    let is_client = |client: &&Reviewed| client.kind != Kind::Others || client.authorization.any();
     let count = |verdict| {
-        let clients = clients.iter();
+        let clients = clients.iter().filter(is_client);
         clients.filter(|client| client.verdict == verdict).count()
     };
     let sum = |number: fn(&Reviewed) -> u32| {
@@ -217,9 +218,8 @@ fn headline(clients: &[Reviewed], mode: Mode) -> Headline {
     let would_break = count(Verdict::WouldBreak);
     let (uncertain, server_initiated) =
         (count(Verdict::Uncertain), count(Verdict::ServerInitiated));
-    let all = clients.iter();
+    let (all, days) = (clients.iter().filter(is_client), WINDOW);
     let all = all.filter(|row| row.kind != Kind::Unrequested).count();
-    let days = WINDOW;
     let text = if clients.is_empty() {
         "No client has been seen yet".to_owned()
     } else if mode == Mode::Enforce {

@@ -42,22 +42,22 @@ pub(super) struct Options {
     /// How clients will reach the gate; by default the server's own name for itself
     #[arg(long, value_name = "URL", value_parser = public)]
     public_url: Option<Url>,
-    /// Where the gate will listen for health checks and metrics
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
+    /// Where the gate will listen for health checks, metrics and the review
+    #[arg(long, value_name = "ADDRESS", value_parser = accepts::address_option, default_value = "127.0.0.1:9901")]
     admin: SocketAddr,
 }
 
 /// The URL of a server to ask.
 fn server(text: &str) -> Result<Url, String> {
+    accepts::issuer_option(text)?;
     let url = Url::parse(text).map_err(|error| error.to_string())?;
-    accepts::origin(&url.origin().ascii_serialization())?;
-    accepts::issuer(text)?;
+    accepts::origin_option(&url.origin().ascii_serialization())?;
     Ok(url)
 }
 
 /// The public URL of a gate: scheme, host and port.
 fn public(text: &str) -> Result<Url, String> {
-    accepts::origin(text)?;
+    accepts::origin_option(text)?;
     Url::parse(text).map_err(|error| error.to_string())
 }
 
@@ -99,6 +99,7 @@ fn write(options: &Options) -> Result<String, String> {
         admin: options.admin,
         ca: ca.as_deref(),
         learned: &learned,
+        today: clock::today(),
     };
     let text = checked(&plan)?;
     match output {

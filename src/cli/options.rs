@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use crate::config::accepts::address_option;
+
 #[derive(Debug, Args)]
 pub(super) struct ConfigFile {
     /// Configuration file
@@ -15,7 +17,7 @@ pub(super) struct ConfigFile {
 #[derive(Debug, Args)]
 pub(super) struct Admin {
     /// Address of the gate's admin listener
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9901")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address_option, default_value = "127.0.0.1:9901")]
     pub(super) admin: SocketAddr,
 }
 
@@ -25,6 +27,6 @@ pub(super) struct Check {
     pub(super) file: ConfigFile,
     /// Admin address of a running gate: also report whether the file is in force there, and which changes need a
     /// restart
-    #[arg(long, value_name = "ADDRESS")]
+    #[arg(long, value_name = "ADDRESS", value_parser = address_option)]
     pub(super) against: Option<SocketAddr>,
 }

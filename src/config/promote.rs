@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn a_promotion_needs_report_mode_and_a_file_that_keeps_it() {
         const NOTHING: &str = "2:8 warning: nothing is refused at \"legacy\" | violations are recorded only | \
-            write mode = \"enforce\" once the log shows that every client is ready";
+            write mode = \"enforce\" once the review shows that every client is ready";
         check_upstream(
             "[upstream.pkce]\npromote = \"propose after 7d\"",
             &[

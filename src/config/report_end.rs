@@ -56,7 +56,7 @@ mod tests {
     fn the_end_of_report_mode_is_announced_and_then_complained_about() {
         const HELP: &str = "look at the review, write exceptions for the clients that would break, and then mode = \"enforce\"";
         const NOTHING: &str = "2:8 warning: nothing is refused at \"legacy\" | violations are recorded only | \
-            write mode = \"enforce\" once the log shows that every client is ready";
+            write mode = \"enforce\" once the review shows that every client is ready";
         let today = date::parse(TODAY).unwrap();
         for (days, said) in [
             (-1, Some(("was to end", "nothing is refused since"))),

@@ -679,6 +679,13 @@ fn without_a_sign_in_the_gate_is_asked_what_the_server_is_asked() {
     assert_eq!(both.behind(), Vec::<&str>::new(), "{}", both.doctor.out);
     assert_eq!(both.doctor.code, Some(1), "{}", both.doctor.told);
     assert_eq!(both.verdicts(), (&json!("unknown"), &json!("unknown")));
+    let counted = "the gate counts these requests in the review, as those of pub\n";
+    assert_eq!(
+        both.doctor.told.matches(counted).count(),
+        1,
+        "{}",
+        both.doctor.told
+    );
 }
 
 /// The configuration that `doctor` reads names a port at which nothing listens, as if a firewall were there.

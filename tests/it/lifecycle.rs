@@ -164,6 +164,8 @@ fn assert_does_not_start(config: &str, taken: SocketAddr) {
         log.contains(&format!("error: cannot listen on {taken}: ")),
         "{log}"
     );
+    let help = "\nhelp: another program listens there, or a gate that was told to stop";
+    assert!(log.contains(help), "{log}");
     assert!(!log.contains("panic"), "{log}");
 }
 

@@ -23,6 +23,7 @@ mod real_browser;
 mod real_clients;
 mod real_mcp;
 mod real_review;
+mod real_rollout;
 mod real_servers;
 mod redemption;
 mod redis_servers;

@@ -269,6 +269,9 @@ fn the_command_prints_the_review_in_every_format() {
         markdown.contains("| hex | would break | 1 | 1 |"),
         "{markdown}"
     );
+    for told in [&text, &markdown] {
+        assert!(told.contains("pkce-gate explain CODE"), "{told}");
+    }
     let json: Value = serde_json::from_str(&printed("json")).unwrap();
     assert_eq!(json["upstreams"][0]["headline"]["would_break"], 4);
     let sarif: Value = serde_json::from_str(&printed("sarif")).unwrap();

@@ -1,6 +1,6 @@
 //! The control in the form that security reviews use.
 
-use super::model::{Clause, Control, Cvss, Reviewed, State, Verdict};
+use super::model::{Clause, Control, Cvss, Reviewed, State, Verdict, counted};
 use crate::clock::date;
 use crate::gateway::site::Reporting;
 use crate::policy::{ClientRule, Mode, Rule, Rules};
@@ -40,7 +40,7 @@ pub(super) fn control(
         default.mode.as_str()
     )];
     evidence.extend(reporting.map(|reporting| {
-        let days = reporting.days;
+        let days = counted(reporting.days, "day");
         let long = if reporting.is_long {
             ": ninety or more, in which no client was protected"
         } else {
@@ -48,21 +48,15 @@ pub(super) fn control(
         };
         match reporting.until.map(date::format) {
             Some(until) if reporting.is_overdue => {
-                format!("report mode was to end on {until}, and lasts for {days} days{long}")
+                format!("report mode was to end on {until}, and has lasted for {days}{long}")
             }
-            Some(until) => format!("report mode is to end on {until}; it lasts for {days} days"),
+            Some(until) => format!("report mode is to end on {until}; it has lasted for {days}"),
             None => {
-                format!("report mode has no end (report_until), and lasts for {days} days{long}")
+                format!("report mode has no end (report_until), and has lasted for {days}{long}")
             }
         }
     }));
-    let promoted = clients.iter().filter(|client| client.is_promoted());
-    let promoted = promoted.count();
-    if promoted > 0 {
-        evidence.push(format!(
-            "{promoted} clients are promoted: they are enforced already"
-        ));
-    }
+    evidence.extend(enforced_before(default.mode, clients));
     if default.plain_allowed {
         evidence.push("the method plain is allowed".to_owned());
     }
@@ -90,6 +84,21 @@ pub(super) fn control(
     }
 }
 
+/// The clients that are enforced before the others are.
+fn enforced_before(mode: Mode, clients: &[Reviewed]) -> Option<String> {
+    if mode == Mode::Enforce {
+        return None;
+    }
+    let enforced = clients.iter();
+    let enforced = enforced.filter(|client| client.mode == Mode::Enforce.as_str());
+    let promoted = enforced.clone().filter(|client| client.is_promoted());
+    let (enforced, promoted) = (enforced.count(), promoted.count());
+    (enforced > 0).then(|| {
+        let clients = counted(enforced, "client");
+        format!("enforced before the others: {clients}, {promoted} of them by promotion")
+    })
+}
+
 /// What to do. `mode`: that of clients without an exception. `lax_public`: there are exceptions for public clients.
 fn remediation(state: State, mode: Mode, lax_public: bool, clients: &[Reviewed]) -> String {
     let count = |verdict| {
@@ -115,12 +124,18 @@ fn remediation(state: State, mode: Mode, lax_public: bool, clients: &[Reviewed])
             "let clients sign in through the gate first: nothing was seen yet".to_owned()
         }
         State::NotMet if would_break == 0 => format!(
-            "write mode = \"enforce\" in [upstream.pkce]: none of the clients with these {seen} sign-ins would break"
+            "write mode = \"enforce\" in [upstream.pkce]: no client would break by its last sign-ins ({seen} in 7 days)"
         ),
-        State::NotMet => format!(
-            "tell the owners of the {would_break} clients below what to change; then write mode = \"enforce\" in [upstream.pkce], \
-             together with exceptions for those that are not ready"
-        ),
+        State::NotMet => {
+            let owners = match would_break {
+                1 => "owner of the client".to_owned(),
+                many => format!("owners of the {many} clients"),
+            };
+            format!(
+                "tell the {owners} below that would break what to change; then write mode = \"enforce\" in [upstream.pkce], together \
+                 with exceptions for those that are not ready"
+            )
+        }
     };
     text + &also(state, uncertain, server_initiated)
 }

@@ -59,6 +59,15 @@ impl Gates {
     }
 }
 
+/// A number of things, such as `1 client` or `2 clients`.
+pub(super) fn counted<N: Copy + fmt::Display + PartialEq + From<u8>>(
+    number: N,
+    thing: &str,
+) -> String {
+    let plural = if number == N::from(1) { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
 /// What the page says first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Headline {
@@ -166,6 +175,13 @@ pub(crate) struct Authorization {
     pub(crate) plain: u32,
     pub(crate) malformed: u32,
     pub(crate) none: u32,
+}
+
+impl Authorization {
+    /// Whether there was one.
+    pub(super) fn any(&self) -> bool {
+        [self.s256, self.plain, self.malformed, self.none] != [0; 4]
+    }
 }
 
 /// Token requests with a code that were allowed, and all violations by their code; of the last 30 days.

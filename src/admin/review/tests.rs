@@ -133,7 +133,7 @@ fn a_mended_client_is_told_what_followed_and_until_when_it_waits() {
         "; mended: at least 20 sign-ins since the last bad one at 2024-10-03 00:00 UTC"
     ));
     assert_eq!(mended_since(&many), None);
-    // A month later, nobody needs to know.
+    // A month later it does not matter any more.
     many.days.clear();
     many.days
         .push_back(row(good, NOW, 0).days.pop_front().unwrap());
@@ -188,6 +188,22 @@ fn a_client_is_uncertain_until_a_day_without_a_code_that_cannot_be_judged() {
         let judged = judged(last_good, last_bad, last_uncertain);
         assert_eq!(judged.verdict, expected, "{}", judged.why);
     }
+}
+
+/// Requests that belong to no sign-in, such as those of a scanner, are no client.
+#[test]
+fn the_headline_counts_clients_that_began_a_sign_in() {
+    let mut others = broken("others", "");
+    others.verdict = Verdict::NotSeen;
+    others.authorization.none = 0;
+    let all = [broken("client", "spa"), others];
+    let headline = headline(&all, Mode::Report);
+    assert_eq!((headline.clients, headline.not_seen), (1, 0));
+    assert!(
+        headline.text.starts_with("1 of 1 clients"),
+        "{}",
+        headline.text
+    );
 }
 
 /// Its owner would remove the exception.
@@ -300,6 +316,11 @@ fn the_remediation_names_no_client() {
         odd.starts_with("tell the owners of the 2 clients below"),
         "{odd}"
     );
+    let one = remediation(&[broken("client", "spa")]);
+    assert!(
+        one.starts_with("tell the owner of the client below"),
+        "{one}"
+    );
     let long = broken("client", &"x".repeat(512));
     let many = remediation(&vec![long; 10_000]);
     assert!(
@@ -342,4 +363,35 @@ fn evidence_and_clauses_are_about_what_the_rules_say() {
     }
     let met = public.clauses.iter().filter(|clause| clause.is_met);
     assert_eq!(met.count(), 2, "{:?}", public.clauses);
+}
+
+#[test]
+fn the_evidence_counts_clients_that_are_enforced_before_the_others() {
+    let mut clients = ["a", "b", "c"].map(|id| broken("client", id));
+    for client in &mut clients[..2] {
+        client.mode = "enforce".to_owned();
+    }
+    clients[0].promotion = Some(model::Promotion {
+        state: model::Promoted::Enforced,
+        since: written(NOW),
+        is_downgraded: false,
+    });
+    let report = Rule {
+        mode: Mode::Report,
+        ..Rule::default()
+    };
+    for (rule, expected) in [
+        (
+            report,
+            Some("enforced before the others: 2 clients, 1 of them by promotion"),
+        ),
+        (Rule::default(), None),
+    ] {
+        let rules = Rules::new(rule, []);
+        let evidence = control::control(&rules, &clients, None, NOW / DAY).evidence;
+        let found = evidence
+            .iter()
+            .find(|line| line.contains("before the others"));
+        assert_eq!(found.map(String::as_str), expected);
+    }
 }

@@ -1,6 +1,6 @@
 //! Whether a client would break.
 
-use super::model::{Exception, Verdict};
+use super::model::{Exception, Verdict, counted};
 use crate::clock::date;
 use crate::policy::{Mode, Rule};
 use crate::telemetry::tally::{GOOD, Row};
@@ -75,8 +75,8 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
     judged(
         Verdict::Ready,
         format!(
-            "{} token requests with a verified challenge{}",
-            all.verified,
+            "{} with a verified challenge{}",
+            counted(all.verified, "token request"),
             mended(row)
         ),
     )

@@ -16,6 +16,7 @@ use super::login::{Inconclusive, Redirects, Verdict};
 use super::{authorization, login, metadata, token};
 use crate::cli::fetch::{Ask, Failed, Fetch};
 use crate::cli::learned::Document;
+use crate::cli::shown::shown;
 use crate::cli::terminal::complain;
 use crate::config::Upstream;
 
@@ -112,6 +113,12 @@ pub(super) fn examine(
         ),
     };
     complain(&format!("asking {url}, {what}"));
+    if at.is_gate() && client.is_named {
+        let id = shown(&client.id);
+        complain(&format!(
+            "the gate counts these requests in the review, as those of {id}"
+        ));
+    }
     let mut side = Side {
         url,
         verdict: Verdict::Unknown,

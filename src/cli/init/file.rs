@@ -7,6 +7,7 @@ use url::Url;
 use super::place::Place;
 use crate::cli::learned::{KINDS, Learned, Source};
 use crate::cli::shown::{list, shown, string};
+use crate::clock::date;
 use crate::config::accepts;
 
 /// What the file says beside what was learned.
@@ -19,13 +20,19 @@ pub(super) struct Plan<'a> {
     /// The absolute path of a CA file.
     pub(super) ca: Option<&'a str>,
     pub(super) learned: &'a Learned,
+    /// Days since 1970-01-01.
+    pub(super) today: u64,
 }
+
+/// How long report mode lasts in the example, in days.
+const QUARTER: u64 = 90;
 
 /// The text of the file.
 pub(super) fn render(plan: &Plan<'_>) -> String {
     let parts = [
         heading(plan),
         listeners(plan),
+        review(),
         upstream(plan),
         endpoints(plan),
         routes(plan),
@@ -86,11 +93,13 @@ fn heading(plan: &Plan<'_>) -> String {
         "1. Read this file, above all \"What could not be learned\" at its end.",
         "2. pkce-gate check --config FILE tells what this file means. It warns that nothing is refused, which is intended.",
         "3. pkce-gate doctor --config FILE asks the server what it really does about PKCE.",
-        "4. pkce-gate run --config FILE. Let clients reach the server through the gate, at public_url.",
-        "5. pkce-gate review lists the clients that enforcing would break, and why. The page /review of [admin] shows the same.",
-        "6. Change these clients. Give those that cannot be changed in time an exception: an [[upstream.client]] with until, \
+        "4. Name a file in [review] below, so that a restart does not forget what the clients sent.",
+        "5. pkce-gate run --config FILE. Let clients reach the server through the gate, at public_url.",
+        "6. pkce-gate review lists the clients that enforcing would break, and why. The page /review of [admin] shows the same. \
+         pkce-gate explain CODE tells what to change in a client.",
+        "7. Change these clients. Give those that cannot be changed in time an exception: an [[upstream.client]] with until, \
          owner and reason.",
-        "7. Set mode = \"enforce\", and close every way to the server around the gate.",
+        "8. Set mode = \"enforce\" (a running gate notices that), and close every way to the server around the gate.",
     ] {
         text += &wrapped("# ", "#    ", step);
     }
@@ -111,7 +120,20 @@ fn listeners(plan: &Plan<'_>) -> String {
         text += &key_with("trusted_proxies", "[\"127.0.0.1/32\"]", whose);
     }
     let admin = string(&plan.admin.to_string());
-    text + "\n[admin]\n" + &key_with("listen", &admin, "health and metrics, never for clients")
+    text + "\n[admin]\n"
+        + &key_with(
+            "listen",
+            &admin,
+            "health, metrics and the review; never for clients",
+        )
+}
+
+fn review() -> String {
+    let text = comment(
+        "What the review counts is forgotten when the gate stops, unless a file keeps it. The gate has to be able to write in the \
+         folder of the file.",
+    );
+    text + "# [review]\n# snapshot = \"/var/lib/pkce-gate/review.json\"\n"
 }
 
 fn upstream(plan: &Plan<'_>) -> String {
@@ -195,6 +217,22 @@ fn policy(plan: &Plan<'_>) -> String {
     let learned = plan.learned;
     let mut text = comment(&about_pkce(learned.methods.as_deref()));
     text += "[upstream.pkce]\nmode = \"report\" # \"enforce\", when every client is ready\n";
+    let end = string(&date::format(plan.today.saturating_add(QUARTER)));
+    for (key, value, why) in [
+        (
+            "report_until",
+            &*end,
+            "the day by which you mean to enforce; from two weeks before, the gate reminds you",
+        ),
+        (
+            "promote",
+            "\"propose after 7d\"",
+            "the review then proposes to enforce the clients that were good for a week",
+        ),
+    ] {
+        text += "# ";
+        text += &key_with(key, value, why);
+    }
     for (key, values, default) in [
         ("response_types", &learned.response_types, "[\"code\"]"),
         (
@@ -267,7 +305,7 @@ const UNKNOWN: [&str; 7] = [
     "Whether the sign-in page is an app that gets the code in JSON (pkce.code_in_json), or builds the redirect itself \
      (pkce.correlation).",
     "Whether the server itself receives codes of another server, for sign-ins with a third party (routes.foreign_callbacks).",
-    "The clients: which exist, which of them are public, and which are ready. The log names those that sign in.",
+    "The clients: which exist, which of them are public, and which are ready. The review names those that sign in.",
     "The redirect URIs of the clients ([[upstream.client]] redirect_uris). With them the gate can send errors to a client that has \
      not signed in before.",
     "How many characters of state the server accepts. The handles that take its place under \"enforce\" have 32, with a sealed store \

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::names::{name, seen, why};
+use super::names::{WHERE_EXPLAINED, has_codes, name, seen, why};
 use crate::admin::review::{Ratchet, Review};
 
 /// Writing to a string cannot fail.
@@ -64,6 +64,9 @@ pub(super) fn markdown(review: &Review) -> String {
                 "\nRoutes seen beside the endpoints:\n\n```toml\n{toml}```"
             );
         }
+        if upstream.clients.iter().any(has_codes) {
+            let _ = writeln!(out, "\n{}", escaped(WHERE_EXPLAINED));
+        }
     }
     out
 }
@@ -80,11 +83,15 @@ fn promotion(out: &mut String, ratchet: &Ratchet) {
     }
     let _ = writeln!(
         out,
-        "\n`promote = {promote:?}`: {enforced} clients are enforced already, {proposed} could be."
+        "\n`promote = {promote:?}`: {enforced} promoted, {proposed} proposed."
     );
     if let Some(toml) = to_paste {
         // Names with backticks: a fence that is longer than any run of them.
         let fence = "`".repeat(3.max(longest_run(toml) + 1));
+        let _ = writeln!(
+            out,
+            "\nTo enforce the proposed clients, paste this below the last line of the `[[upstream]]`:"
+        );
         let _ = writeln!(out, "\n{fence}toml\n{toml}{fence}");
     }
 }

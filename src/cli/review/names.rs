@@ -53,3 +53,12 @@ pub(super) fn why(client: &Reviewed) -> String {
         format!("{}; hints: {}", client.why, client.hints.join(", "))
     }
 }
+
+/// Said below the clients, if one has codes.
+pub(super) const WHERE_EXPLAINED: &str =
+    "what a code means, and what to change in the client: pkce-gate explain CODE";
+
+/// Whether the row names violations or hints.
+pub(super) fn has_codes(client: &Reviewed) -> bool {
+    !client.hints.is_empty() || !client.redemption.violations.is_empty()
+}

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::names::{name, seen, why};
+use super::names::{WHERE_EXPLAINED, has_codes, name, seen, why};
 use crate::admin::review::Review;
 
 /// Writing to a string cannot fail.
@@ -32,14 +32,14 @@ pub(super) fn text(review: &Review) -> String {
         if promotion.promote != "off" || promotion.enforced > 0 {
             let _ = writeln!(
                 out,
-                "  promote = {:?}: {} clients are enforced already, {} could be",
+                "  promote = {:?}: {} promoted, {} proposed",
                 promotion.promote, promotion.enforced, promotion.proposed
             );
         }
         for client in &upstream.clients {
             let _ = writeln!(
                 out,
-                "  {:<17} {:<30} {:>6} sign-ins in 7 days, {:>6} fail  {}",
+                "  {:<17} {:<30} sign-ins in 7 days: {:>6}, failing: {:>6}  {}",
                 client.verdict.to_string(),
                 name(client),
                 client.sign_ins,
@@ -47,10 +47,13 @@ pub(super) fn text(review: &Review) -> String {
                 why(client)
             );
         }
+        if upstream.clients.iter().any(has_codes) {
+            let _ = writeln!(out, "  {WHERE_EXPLAINED}");
+        }
         if let Some(toml) = &promotion.to_paste {
             let _ = writeln!(
                 out,
-                "  to enforce those that could be, paste below this [[upstream]]:\n\n{toml}"
+                "  to enforce the proposed clients, paste this below the last line of the [[upstream]]:\n\n{toml}"
             );
         }
         if !upstream.routes.toml.is_empty() {

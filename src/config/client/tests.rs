@@ -187,7 +187,7 @@ fn until_without_an_exception_is_reported() {
          owner = \"a\"\nreason = \"b\"",
         &[
             "2:8 warning: nothing is refused at \"legacy\" | violations are recorded only | \
-             write mode = \"enforce\" once the log shows that every client is ready",
+             write mode = \"enforce\" once the review shows that every client is ready",
             "6:9 warning: the exception has no effect | [upstream.pkce] is not stricter at present | \
              leave it if the upstream will be stricter, for example with mode = \"enforce\"; else remove it",
         ],

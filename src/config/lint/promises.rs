@@ -27,7 +27,7 @@ fn nothing_refused(table: &Table<'_>, read: &Read<'_>) {
         table.at("mode"),
         format!("nothing is refused at {}", quoted(&read.gateway.name)),
         label,
-        "write mode = \"enforce\" once the log shows that every client is ready",
+        "write mode = \"enforce\" once the review shows that every client is ready",
     ));
 }
 
@@ -237,7 +237,7 @@ fn lax_default(
             "an answer that belongs to no sign-in is judged by {allows}, a name like {id} and what cannot be read by {:?}",
             mode.as_str()
         );
-        let help = "write mode = \"enforce\" here once the log shows that every client is ready, and exceptions for the others";
+        let help = "write mode = \"enforce\" here once the review shows that every client is ready, and exceptions for the others";
         (label, help.to_owned())
     } else {
         let label = format!(

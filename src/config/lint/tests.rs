@@ -72,7 +72,7 @@ fn settings_that_weaken_enforcement_are_reported() {
         "[upstream.pkce]\nmode = \"off\"",
         &[
             "2:8 warning: nothing is refused at \"legacy\" | nothing is judged | \
-           write mode = \"enforce\" once the log shows that every client is ready",
+           write mode = \"enforce\" once the review shows that every client is ready",
         ],
     );
     check_upstream(

@@ -63,7 +63,7 @@ fn entry_redirect_requires_handles() {
              with codes = \"upstream\" a redirect would change nothing | \
              write entry = \"rewrite\", or remove it, or write codes = \"handle\"",
             "4:8 warning: nothing is refused at \"legacy\" | violations are recorded only | \
-             write mode = \"enforce\" once the log shows that every client is ready",
+             write mode = \"enforce\" once the review shows that every client is ready",
         ],
     );
     // One client with handles suffices.

@@ -69,14 +69,15 @@ fn the_exposure_score_of_the_unit_is_that_in_the_manual() {
 }
 
 /// The restrictions of the unit that `bwrap` supports: a read-only file system without home directories, devices and other
-/// processes, an unprivileged user, no capabilities, no new privileges, and the system call filters. `$3` is the configuration,
+/// processes, an unprivileged user, no capabilities, no new privileges, the system call filters, and a folder for its state. `$3` is the configuration,
 /// which may have a key file beside it.
-fn sandbox(filter: &str) -> String {
+fn sandbox(filter: &str, state: &str) -> String {
     let files = directive("LimitNOFILE");
+    let folder = directive("StateDirectory");
     format!(
         "ulimit -n {files}; exec bwrap --die-with-parent --new-session --unshare-user --uid 64999 --gid 64999 --unshare-ipc \
          --unshare-uts --unshare-pid --as-pid-1 --cap-drop ALL --ro-bind / / --tmpfs /home --tmpfs /root --tmpfs /tmp \
-         --tmpfs /var/tmp --dev /dev --proc /proc --ro-bind \"$0\" /tmp/pkce-gate --ro-bind \"$3\" /tmp/config.toml \
+         --tmpfs /var/tmp --tmpfs /var/lib --bind {state} /var/lib/{folder} --remount-ro /var/lib --dev /dev --proc /proc --ro-bind \"$0\" /tmp/pkce-gate --ro-bind \"$3\" /tmp/config.toml \
          --ro-bind-try \"${{3%/*}}/seal\" /tmp/seal \
          --remount-ro /tmp --seccomp 9 /tmp/pkce-gate run --config /tmp/config.toml 9<{filter}"
     )
@@ -99,9 +100,12 @@ fn the_program_works_within_the_restrictions_of_the_unit() {
     let url = format!("url = \"http://localhost:{}\"", upstream.address().port());
     let config = Config {
         upstream: &url,
+        tables: "[review]\nsnapshot = \"/var/lib/pkce-gate/review.json\"",
         ..Config::default()
     };
-    let lines = sandbox(program.to_str().expect("paths are UTF-8"));
+    let state = scratch();
+    let (filter, kept) = (program.to_str(), state.to_str());
+    let lines = sandbox(filter.expect("UTF-8"), kept.expect("UTF-8"));
     let rig = Rig::of(Gate::start_in(&lines, &config.render(&upstream)), upstream);
     fs::remove_dir_all(&directory).ok();
 
@@ -129,6 +133,10 @@ fn the_program_works_within_the_restrictions_of_the_unit() {
     let mut rig = rig;
     rig.gate.signal("TERM");
     assert!(rig.gate.wait_for_end().success());
+    let counts = fs::read_to_string(state.join("review.json"));
+    fs::remove_dir_all(state).ok();
+    let counts = counts.expect("it may write in its folder");
+    assert!(counts.contains("\"pub\""), "{counts}");
 }
 
 /// Like systemd: runs one command after the other, until one fails.

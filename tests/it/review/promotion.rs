@@ -162,6 +162,13 @@ fn a_proposal_has_the_toml_that_enforces_the_client() {
     let printed = String::from_utf8(printed.stdout).expect("UTF-8");
     let toml = proposed["promotion"]["to_paste"].as_str().expect("a text");
     assert!(printed.contains(toml.trim_end()), "{printed}");
+    let markdown = gate::run(&["review", "--admin", &admin, "--format", "md"]);
+    let markdown = String::from_utf8(markdown.stdout).expect("UTF-8");
+    let place = "paste this below the last line of the `[[upstream]]`:\n\n```toml\n";
+    assert!(
+        markdown.contains(&format!("{place}{toml}```")),
+        "{markdown}"
+    );
     kept.rig.gate.reload(&format!("{proposing}\n{toml}"));
     assert!(kept.refuses("pub"));
     let after = kept.review();

@@ -26,6 +26,8 @@ pub(crate) struct Stage {
     server: &'static Server,
     gates: Vec<Gate>,
     balancer: Option<Balancer>,
+    /// The logs of gates that were restarted.
+    earlier: Vec<String>,
     received: Transcript,
     /// Secrets that must not appear in the log.
     secrets: RefCell<Vec<String>>,
@@ -97,6 +99,7 @@ impl Stage {
             server,
             gates,
             balancer,
+            earlier: Vec::new(),
             received: Arc::default(),
             secrets: RefCell::new(vec!["sekrit".to_owned()]),
             verified: Cell::new(0),
@@ -130,10 +133,25 @@ impl Stage {
 
     /// The address for operators of the only gate.
     pub(crate) fn admin(&mut self) -> String {
+        self.gate().address("admin").to_string()
+    }
+
+    /// The only gate.
+    pub(crate) fn gate(&mut self) -> &mut Gate {
         let [gate] = &mut self.gates[..] else {
             panic!("a stage with one gate")
         };
-        gate.address("admin").to_string()
+        gate
+    }
+
+    /// Stops the only gate as a service manager does. `prepare` then returns the configuration with which another one starts.
+    pub(crate) fn restart(&mut self, prepare: impl FnOnce() -> String) {
+        let gate = self.gate();
+        gate.signal("TERM");
+        assert!(gate.wait_for_end().success(), "{}", gate.log());
+        let log = gate.stop();
+        self.earlier.push(log);
+        self.gates = vec![Gate::start(&prepare())];
     }
 
     /// Waits until the log of the only gate satisfies `is_so`.
@@ -331,6 +349,7 @@ impl Stage {
 impl Drop for Stage {
     fn drop(&mut self) {
         let logs = self.gates.iter_mut().map(Gate::stop);
+        let logs = self.earlier.drain(..).chain(logs);
         let log = logs.collect::<Vec<_>>().join("\n");
         if std::thread::panicking() {
             println!("the gate's log:\n{log}");

@@ -17,6 +17,7 @@ fn written(from: &str, given: Option<&str>, learned: &Learned) -> String {
         admin,
         ca: None,
         learned,
+        today: 20_000,
     })
 }
 
@@ -58,6 +59,8 @@ fn the_file_says_what_was_learned() {
         "query = [\"p\"] # parameters in the URLs of these endpoints",
         "# allow = [\"/jwks\"]",
         "mode = \"report\" # \"enforce\", when every client is ready",
+        "# report_until = \"2025-01-02\" # the day by which you mean to enforce; from two weeks before, the gate reminds you",
+        "# promote = \"propose after 7d\" # the review then proposes to enforce the clients that were good for a week",
         "# response_types = [\"code\", \"code id_token\"]",
         "issuer = \"https://login.example\"",
         "# What could not be learned:",
@@ -93,6 +96,10 @@ fn what_is_commented_out_is_valid_as_well() {
         "default = ",
         "allow = ",
         "response_types = ",
+        "[review]",
+        "snapshot = ",
+        "report_until = ",
+        "promote = ",
     ];
     let lines = text.lines().map(|line| match line.strip_prefix("# ") {
         Some(rest) if uncommented.iter().any(|start| rest.starts_with(start)) => rest,
@@ -100,7 +107,12 @@ fn what_is_commented_out_is_valid_as_well() {
     });
     let more = lines.collect::<Vec<_>>().join("\n");
     assert_ne!(more, text);
-    let config = config::load(&more, "config.toml", 0).unwrap().config;
+    let config = config::load(&more, "config.toml", 20_000).unwrap().config;
+    let snapshot = config.review.snapshot.as_deref();
+    assert_eq!(
+        snapshot.and_then(|file| file.to_str()),
+        Some("/var/lib/pkce-gate/review.json")
+    );
     let gateway = &config.upstreams[0].gateway;
     assert!(gateway.routes.deny_by_default && gateway.routes.admits("/jwks"));
     assert_eq!(gateway.rules.default_rule().response_types.len(), 2);

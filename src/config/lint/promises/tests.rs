@@ -166,7 +166,7 @@ fn an_id_token_that_hashes_its_code_is_reported() {
     );
     let watched = "[upstream.pkce]\nmode = \"report\"\n";
     let nothing = "2:8 warning: nothing is refused at \"legacy\" | violations are recorded only | \
-        write mode = \"enforce\" once the log shows that every client is ready";
+        write mode = \"enforce\" once the review shows that every client is ready";
     check_upstream(
         &format!("{watched}{types}\n[[upstream.client]]\nid = \"a\"\ncodes = \"handle\""),
         &[nothing, &hashes("3:18", "code id_token")],
@@ -236,7 +236,7 @@ fn sign_ins_that_nothing_tells_apart_are_said() {
         &format!("{deny}mode = \"report\""),
         &[
             "5:8 warning: nothing is refused at \"legacy\" | violations are recorded only | \
-             write mode = \"enforce\" once the log shows that every client is ready",
+             write mode = \"enforce\" once the review shows that every client is ready",
         ],
     );
 }
@@ -247,7 +247,7 @@ fn lax_mode(at: &str, mode: &str, client: &str) -> String {
         "{at} warning: `upstream.pkce.mode` is laxer for others than for \"{client}\" | \
          an answer that belongs to no sign-in is judged by \"{mode}\", \
          a name like \"{client}\" and what cannot be read by \"enforce\" | \
-         write mode = \"enforce\" here once the log shows that every client is ready, and exceptions for the others"
+         write mode = \"enforce\" here once the review shows that every client is ready, and exceptions for the others"
     )
 }
 
@@ -273,7 +273,7 @@ fn a_default_that_is_laxer_than_one_of_its_clients_is_said() {
         &(pkce("mode = \"off\"") + &client("a", "mode = \"report\"")),
         &[
             "2:8 warning: nothing is refused at \"legacy\" | nothing is judged | \
-             write mode = \"enforce\" once the log shows that every client is ready",
+             write mode = \"enforce\" once the review shows that every client is ready",
             &watched,
         ],
     );

@@ -42,7 +42,7 @@ fn check(strict: &str, lax: &str, expected: &[&str]) {
 #[test]
 fn two_upstreams_on_one_server_are_equally_strict() {
     const WARNING: &str = "warning: nothing is refused at \"lax\" | nothing is judged | \
-        write mode = \"enforce\" once the log shows that every client is ready";
+        write mode = \"enforce\" once the review shows that every client is ready";
     const ERROR: &str = "error: \"lax\" is a way around \"strict\": both are http://127.0.0.1:9000 | \
         \"off\" here, \"enforce\" there | write mode = \"enforce\" in both, or give one of them a server of its own";
     let (strict, lax) = (strict("mode = \"enforce\""), lax("mode = \"off\""));
