@@ -59,6 +59,8 @@ snapshot = {snapshot:?}
 "#
     );
     let rig = Rig::with(Config {
+        // In Redis, the counts are there.
+        store: "kind = \"memory\"",
         pkce: "mode = \"report\"\nrequire = \"public\"",
         tables: &tables,
         ..Config::default()

@@ -35,6 +35,8 @@ impl Kept {
         let tables = format!("[review]\nsnapshot = {file:?}");
         let mut rig = Rig::with(Config {
             server: "drain = \"10ms\"\nworkers = 1",
+            // In Redis, the counts are there.
+            store: "kind = \"memory\"",
             pkce: OBSERVED,
             tables: &tables,
             ..Config::default()
