@@ -26,7 +26,7 @@ use file::{OfUpstream, Stored};
 /// How often they are written. A crash loses so much of them.
 const EVERY: Duration = Duration::from_mins(1);
 
-/// How often the counts of other gates are read, to promote clients.
+/// How often the counts of other gates are read, to promote clients, and all of one's own are written again.
 const SUM: Duration = Duration::from_hours(1);
 
 /// The counts of all upstreams, and their file. `None`: they are not kept.
@@ -142,7 +142,11 @@ impl Counts {
         let mut has_promoted = false;
         let mut all = Vec::with_capacity(snapshot.sites.len());
         for site in &snapshot.sites {
-            has_promoted |= share(&self.shared.telemetry, site, now).await;
+            let enforced = site.state.promotions.enforced().len();
+            if is_due {
+                site.state.seat.begin_again();
+            }
+            share(&self.shared.telemetry, site, now).await;
             let own = site.state.telemetry.tally().rows();
             let is_shared = site.store.redis().is_some();
             let is_off = site.settings.promote == Promote::Off;
@@ -158,9 +162,9 @@ impl Counts {
             };
             let turned = site.turn_ratchet(rows, &own, now);
             if !turned.promoted.is_empty() {
-                has_promoted = true;
                 share(&self.shared.telemetry, site, now).await;
             }
+            has_promoted |= site.state.promotions.enforced().len() > enforced;
             tell(&self.shared.telemetry, site, &turned);
             let kept = if is_shared { Vec::new() } else { own };
             let name = site.settings.name.clone();
@@ -176,18 +180,19 @@ impl Counts {
     }
 }
 
-/// Shares the counts with other gates, if the store is in Redis. Returns whether more clients are enforced.
-async fn share(telemetry: &Telemetry, site: &Site, now: u64) -> bool {
+/// Shares the counts with other gates, if the store is in Redis.
+async fn share(telemetry: &Telemetry, site: &Site, now: u64) {
     let Some(redis) = site.store.redis() else {
-        return false;
+        return;
     };
     let shared = site.state.share(&redis.seats(), now).await;
+    // After a lost seat, configured clients would have no row of their own.
+    let clients = site.settings.rules.clients();
+    let tally = site.state.telemetry.tally();
+    tally.expect(clients.map(|client| client.id.as_str()));
     let is_lost = &site.state.is_share_lost;
     match shared {
-        Ok(has_promoted) => {
-            is_lost.store(false, Ordering::Relaxed);
-            has_promoted
-        }
+        Ok(()) => is_lost.store(false, Ordering::Relaxed),
         Err(error) => {
             if !is_lost.swap(true, Ordering::Relaxed) {
                 telemetry.tell(&Event::ReviewUnshared {
@@ -195,7 +200,6 @@ async fn share(telemetry: &Telemetry, site: &Site, now: u64) -> bool {
                     problem: error.to_string(),
                 });
             }
-            false
         }
     }
 }
