@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{client, ends, review, signs_in};
 use crate::support::gate;
@@ -206,4 +206,58 @@ fn a_gate_that_promotes_does_not_start_without_knowing_who_is_enforced() {
     kept.rig
         .gate
         .log_until(|log| log.contains("review_snapshot_unreadable"));
+}
+
+/// The name of an upstream is written differently for a while, or its section is taken out.
+#[test]
+fn promotions_and_counts_survive_that_their_upstream_is_not_configured_for_a_while() {
+    let mut kept = Kept::after_a_week();
+    let promoting = kept.with("promote = \"after 7d\"");
+    let renamed = promoting.replace("name = \"scripted\"", "name = \"renamed\"");
+    kept.rig.restart(&promoting);
+    assert!(kept.refuses("pub"));
+    kept.rig.gate.reload(&renamed);
+    assert!(!kept.refuses("pub"));
+    kept.rig.gate.reload(&promoting);
+    assert!(kept.refuses("pub"));
+    assert_eq!(client(&kept.review(), "none")["authorization"]["none"], 1);
+    // The file has them, too, also for a gate that starts without this upstream.
+    kept.rig.gate.reload(&renamed);
+    ends(&mut kept.rig.gate);
+    kept.rig.restart(&renamed);
+    assert!(!kept.refuses("pub"));
+    kept.rig.gate.reload(&promoting);
+    assert!(kept.refuses("pub"));
+    assert_eq!(client(&kept.review(), "none")["authorization"]["none"], 1);
+}
+
+/// A restart would take the promotion back.
+#[test]
+fn a_reload_does_not_promote_without_a_file() {
+    let mut kept = Kept::after_a_week();
+    let promoting = kept.with("promote = \"after 7d\"");
+    fs::write(kept.folder.join("review.json"), "{\"version\": 1").expect("a file");
+    let observing = kept.config.clone();
+    kept.rig.restart(&observing);
+    let good = kept.rig.authorization();
+    signs_in(&kept.rig, &good, |code| good.redemption(code));
+    kept.rig.gate.reload(&promoting);
+    let needs_restart = &kept.rig.gate.in_force()["needs_restart"];
+    assert_eq!(needs_restart, &json!(["upstream.pkce.promote"]));
+}
+
+/// A folder that is not mounted is no file without promotions.
+#[test]
+fn a_gate_that_promotes_does_not_start_without_the_folder_of_its_file() {
+    let kept = Kept::after_a_week();
+    fs::rename(&kept.folder, kept.folder.with_extension("away")).expect("a folder");
+    let promoting = kept.with("promote = \"after 7d\"");
+    let folder = gate::scratch();
+    let file = gate::file(&folder, "config.toml", &promoting);
+    let out = gate::run(&["run", "--config", file.to_str().expect("UTF-8")]);
+    assert!(!out.status.success());
+    let told = String::from_utf8(out.stderr).expect("UTF-8");
+    assert!(told.contains("review.snapshot"), "{told}");
+    fs::rename(kept.folder.with_extension("away"), &kept.folder).expect("a folder");
+    fs::remove_dir_all(folder).expect("a folder");
 }
