@@ -42,7 +42,7 @@ pub(super) fn read(
     let client = ClientRule {
         id: table.find("id", &TEXT).unwrap_or_default(),
         afterwards: afterwards(&rule, default),
-        promoted: (!table.has("mode") && !table.has("until")).then(|| promoted(table, &rule)),
+        promoted: (!table.has("mode")).then(|| promoted(table, &rule)),
         rule,
         until: until.filter(|_| !lax.is_empty()),
         owner: table.find("owner", &TEXT),

@@ -104,8 +104,13 @@ impl Ratchet<'_> {
         let mut all = self.promotions.get();
         let is_observed = self.is_observed();
         all.retain(|client, promotion| {
-            let is_wanted = promotion.is_enforced || self.promote != Promote::Off;
-            is_observed && is_wanted && self.rules.may_promote(&ClientId::new(client))
+            let client = ClientId::new(client);
+            let is_wanted = if promotion.is_enforced {
+                self.rules.keeps_promotion(&client)
+            } else {
+                self.promote != Promote::Off && self.rules.may_promote(&client)
+            };
+            is_observed && is_wanted
         });
         all
     }

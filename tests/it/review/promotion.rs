@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{client, ends, review, signs_in};
 use crate::support::gate;
-use crate::support::rig::{Config, Rig, target};
+use crate::support::rig::{Config, Rig, authorization_response, target};
 
 /// A gate that keeps its counts in a file.
 struct Kept {
@@ -260,4 +260,31 @@ fn a_gate_that_promotes_does_not_start_without_the_folder_of_its_file() {
     assert!(told.contains("review.snapshot"), "{told}");
     fs::rename(kept.folder.with_extension("away"), &kept.folder).expect("a folder");
     fs::remove_dir_all(folder).expect("a folder");
+}
+
+#[test]
+fn a_sign_in_that_began_before_the_promotion_ends_after_it_and_only_with_its_verifier() {
+    for codes in ["", "codes = \"upstream\"", "codes = \"handle\""] {
+        let mut kept = Kept::after_a_week();
+        let observing = kept.with(codes);
+        kept.rig.restart(&observing);
+        let good = kept.rig.authorization();
+        let response = match kept.rig.get(&target(&good)) {
+            entry if entry.status == 303 => {
+                kept.rig.get(entry.header("location").expect("an entry"))
+            }
+            response => response,
+        };
+        let found = authorization_response(&response, &good).expect("a response");
+        let code = found.code().to_owned();
+        let promoting = kept.with(&format!("promote = \"after 7d\"\n{codes}"));
+        kept.rig.gate.reload(&promoting);
+        assert!((0..1_000).any(|_| kept.refuses("pub")));
+        let redemptions = kept.rig.upstream.redemptions().len();
+        let stolen = good.redemption(&code).without("code_verifier");
+        assert_eq!(kept.rig.token(&stolen).status, 400, "{codes}");
+        assert_eq!(kept.rig.upstream.redemptions().len(), redemptions);
+        assert_eq!(kept.rig.redeem(&good, &code).status, 200, "{codes}");
+        assert_eq!(kept.rig.redeem(&good, &code).status, 400, "{codes}");
+    }
 }
