@@ -289,19 +289,24 @@ impl Rules {
 
     /// Whether this client can be promoted: its mode is not configured, and it has no exception with an end.
     pub fn may_promote(&self, id: &ClientId) -> bool {
-        let known = self.clients.get(&id.digest());
+        let known = self.client(id);
         known.is_none_or(|client| client.promoted.is_some() && client.until.is_none())
     }
 
     /// Whether this client stays enforced if it was promoted: its mode is not configured.
     pub fn keeps_promotion(&self, id: &ClientId) -> bool {
-        let known = self.clients.get(&id.digest());
+        let known = self.client(id);
         known.is_none_or(|client| client.promoted.is_some())
     }
 
     /// Whether there are exceptions.
     pub fn any_exception(&self) -> bool {
         !self.clients.is_empty()
+    }
+
+    /// The exception of a client.
+    pub fn client(&self, id: &ClientId) -> Option<&ClientRule> {
+        self.clients.get(&id.digest())
     }
 
     /// The exceptions.

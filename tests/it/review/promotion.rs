@@ -288,3 +288,24 @@ fn a_sign_in_that_began_before_the_promotion_ends_after_it_and_only_with_its_ver
         assert_eq!(kept.rig.redeem(&good, &code).status, 400, "{codes}");
     }
 }
+
+/// A request object may name any client, also the promoted one.
+#[test]
+fn a_request_that_may_be_of_any_client_is_refused_from_the_first_promotion_on() {
+    let mut kept = Kept::after_a_week();
+    let of_others = [
+        "/authorize?response_type=code&client_id=none&request=eyJh.eyJh.x&state=s",
+        "/authorize?client_id=none&request_uri=urn%3Aa%3Ab",
+    ];
+    for (config, status) in [
+        (kept.config.clone(), 302),
+        (kept.with("promote = \"after 7d\""), 400),
+    ] {
+        kept.rig.restart(&config);
+        for target in of_others {
+            assert_eq!(kept.rig.get(target).status, status, "{target}");
+        }
+        assert!(!kept.refuses("none"));
+        ends(&mut kept.rig.gate);
+    }
+}
