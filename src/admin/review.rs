@@ -120,7 +120,7 @@ fn client(site: &Site, name: &Name, row: &Row, now: u64) -> Reviewed {
         Name::Route(_) | Name::Others => ("", Kind::Others),
     };
     let today = today(now);
-    let configured = rules.clients().find(|client| client.id == client_id);
+    let configured = rules.client(&ClientId::new(client_id));
     let configured = configured.filter(|_| kind == Kind::Client);
     let rule = match kind {
         Kind::Client => rules.of_name(&ClientId::new(client_id), today),

@@ -3,13 +3,13 @@
 
 mod file;
 
-use std::mem;
-use std::path::PathBuf;
-use std::sync::Arc;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+use std::{fs, mem};
 
-use tokio::sync::Notify;
+use tokio::sync::{Mutex as AsyncMutex, Notify};
 use tokio::task::spawn_blocking;
 use tokio::time::{Instant, sleep};
 
@@ -19,37 +19,64 @@ use crate::gateway::settings::Promote;
 use crate::gateway::site::ratchet::Turned;
 use crate::gateway::site::{Gates, Site};
 use crate::gateway::{Shared, Snapshot};
+use crate::telemetry::tally::{Name, Row};
 use crate::telemetry::{Event, Telemetry};
 
-use file::{OfUpstream, Stored};
+use file::{OfUpstream, Stored, Unreadable};
 
 /// How often they are written. A crash loses so much of them.
 const EVERY: Duration = Duration::from_mins(1);
 
-/// How often the counts of other gates are read, to promote clients.
+/// How often the counts of other gates are read, to promote clients, and all of one's own are written again.
 const SUM: Duration = Duration::from_hours(1);
 
 /// The counts of all upstreams, and their file. `None`: they are not kept.
 pub(super) struct Counts {
     shared: Arc<Shared>,
-    kept: Option<Kept>,
+    file: Option<PathBuf>,
+    /// Held while the file is written.
+    writing: Arc<AsyncMutex<()>>,
     signals: Signals,
 }
 
 /// What the counts and the configuration tell each other.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone, Default)]
 pub(super) struct Signals {
     /// Clients are promoted: they are to be enforced.
     pub(super) promoted: Arc<Notify>,
     /// Another configuration is in force, which may promote more clients.
     pub(super) reloaded: Arc<Notify>,
+    pub(super) absent: Absent,
+    /// Whether there is a file that keeps promotions over a restart.
+    pub(super) has_file: bool,
 }
 
-/// The file, and what it has of upstreams that are not configured now.
-#[derive(Clone)]
-struct Kept {
-    file: PathBuf,
-    others: Stored,
+/// What is known of upstreams that are not configured now: it is theirs again when they are.
+#[derive(Clone, Default)]
+pub(super) struct Absent(Arc<Mutex<Stored>>);
+
+impl Absent {
+    fn stored(&self) -> MutexGuard<'_, Stored> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps what the upstreams have that the next configuration lacks, and gives what is kept to those that it adds. Returns whether
+    /// more clients are enforced.
+    pub(super) fn exchange(&self, before: &Snapshot, next: &Snapshot) -> bool {
+        let mut stored = self.stored();
+        let lacks = |snapshot: &Snapshot, site: &Site| {
+            let mut sites = snapshot.sites.iter();
+            !sites.any(|other| Arc::ptr_eq(&other.state, &site.state))
+        };
+        let removed = before.sites.iter().filter(|site| lacks(next, site));
+        let removed = removed.map(|site| of_upstream(site, site.state.telemetry.tally().rows()));
+        *stored = mem::take(&mut *stored).with(removed);
+        let mut enforces = false;
+        for site in next.sites.iter().filter(|site| lacks(before, site)) {
+            enforces |= give(site, &mut stored);
+        }
+        enforces
+    }
 }
 
 /// Without the file the gate would enforce fewer clients than before.
@@ -75,12 +102,13 @@ impl Counts {
     /// that does not exist is noticed at once. A file that cannot be read is left alone and reported, and nothing is kept: the next
     /// write would replace it.
     pub(super) async fn restore(shared: &Arc<Shared>, file: Option<PathBuf>) -> Result<Self, Lost> {
-        let kept = match file {
+        let mut stored = Stored::default();
+        let file = match file {
             None => None,
-            Some(file) => match Stored::read(&file) {
-                Ok(stored) => {
-                    let others = give(&shared.snapshot(), stored);
-                    Some(Kept { file, others })
+            Some(file) => match read(&file, shared.snapshot().promotes()) {
+                Ok(read) => {
+                    stored = read;
+                    Some(file)
                 }
                 Err(unreadable) => {
                     let problem = format!("{}: {unreadable}", file.display());
@@ -95,10 +123,18 @@ impl Counts {
                 }
             },
         };
+        for site in &shared.snapshot().sites {
+            give(site, &mut stored);
+        }
         let counts = Self {
             shared: Arc::clone(shared),
-            kept,
-            signals: Signals::default(),
+            signals: Signals {
+                absent: Absent(Arc::new(Mutex::new(stored))),
+                has_file: file.is_some(),
+                ..Signals::default()
+            },
+            file,
+            writing: Arc::default(),
         };
         counts.turn(true).await;
         shared.replace(Arc::new(shared.snapshot().promoting()));
@@ -149,7 +185,11 @@ impl Counts {
         let mut done = Done::default();
         let mut all = Vec::with_capacity(snapshot.sites.len());
         for site in &snapshot.sites {
-            done.has_promoted |= share(&self.shared.telemetry, site, now).await;
+            let enforced = site.state.promotions.enforced().len();
+            if is_due {
+                site.state.seat.begin_again();
+            }
+            share(&self.shared.telemetry, site, now).await;
             let own = site.state.telemetry.tally().rows();
             let is_shared = site.store.redis().is_some();
             let is_off = site.settings.promote == Promote::Off;
@@ -163,38 +203,43 @@ impl Counts {
                 (None, false) => Some(own.as_slice()),
                 (None, true) => None,
             };
-            let turned = site.turn_ratchet(rows, &own, now);
+            // A restart would take the promotions back.
+            let is_lost = site.settings.is_promoting() && !self.signals.has_file;
+            let turned = site.turn_ratchet(rows.filter(|_| !is_lost), &own, now);
             if !turned.promoted.is_empty() {
-                done.has_promoted = true;
                 share(&self.shared.telemetry, site, now).await;
             }
             done.is_full |= turned.is_full();
+            done.has_promoted |= site.state.promotions.enforced().len() > enforced;
             tell(&self.shared.telemetry, site, &turned);
-            let kept = if is_shared { Vec::new() } else { own };
-            let name = site.settings.name.clone();
-            all.push((name, kept, site.state.promotions.get()));
+            all.push(of_upstream(site, own));
         }
-        let shared = Arc::clone(&self.shared);
-        if let Some(kept) = self.kept.clone() {
+        if let Some(file) = self.file.clone() {
+            let (shared, absent) = (Arc::clone(&self.shared), self.signals.absent.clone());
+            let alone = Arc::clone(&self.writing).lock_owned().await;
             // The disk may be slow.
-            let written = spawn_blocking(move || write(&shared, kept, all));
+            let written = spawn_blocking(move || {
+                let _alone = alone;
+                write(&shared, &file, &absent, all);
+            });
             drop(written.await);
         }
         done
     }
 }
 
-/// Shares the counts with other gates, if the store is in Redis. Returns whether more clients are enforced.
-async fn share(telemetry: &Telemetry, site: &Site, now: u64) -> bool {
+/// Shares the counts with other gates, if the store is in Redis.
+async fn share(telemetry: &Telemetry, site: &Site, now: u64) {
     let Some(shared) = site.share(now).await else {
-        return false;
+        return;
     };
+    // After a lost seat, configured clients would have no row of their own.
+    let clients = site.settings.rules.clients();
+    let tally = site.state.telemetry.tally();
+    tally.expect(clients.map(|client| client.id.as_str()));
     let is_lost = &site.state.is_share_lost;
     match shared {
-        Ok(has_promoted) => {
-            is_lost.store(false, Ordering::Relaxed);
-            has_promoted
-        }
+        Ok(()) => is_lost.store(false, Ordering::Relaxed),
         Err(error) => {
             if !is_lost.swap(true, Ordering::Relaxed) {
                 telemetry.tell(&Event::ReviewUnshared {
@@ -202,13 +247,13 @@ async fn share(telemetry: &Telemetry, site: &Site, now: u64) -> bool {
                     problem: error.to_string(),
                 });
             }
-            false
         }
     }
 }
 
-fn write(shared: &Shared, Kept { file, others }: Kept, all: Vec<OfUpstream>) {
-    if let Err(error) = others.with(all).write(&file) {
+fn write(shared: &Shared, file: &Path, absent: &Absent, all: Vec<OfUpstream>) {
+    let stored = absent.stored().clone();
+    if let Err(error) = stored.with(all).write(file) {
         let problem = &format!("{}: {error}", file.display());
         shared
             .telemetry
@@ -234,16 +279,31 @@ pub(crate) fn promote(config: &mut Config) -> Result<(), Lost> {
     Ok(())
 }
 
-/// Adds the rows and promotions of configured upstreams. Returns the others. Rows of a store in Redis are there.
-fn give(snapshot: &Snapshot, mut stored: Stored) -> Stored {
-    for site in &snapshot.sites {
-        let (rows, promotions) = stored.take(&site.settings.name);
-        if site.store.redis().is_none() {
-            site.state.telemetry.tally().restore(rows);
-        }
-        site.state.promotions.add(promotions);
+/// What the file has. Where clients are promoted, a folder that does not exist is not taken for a file without promotions.
+fn read(file: &Path, promotes: bool) -> Result<Stored, Unreadable> {
+    if promotes {
+        fs::metadata(file::folder(file))?;
     }
-    stored
+    Stored::read(file)
+}
+
+/// Gives an upstream its rows and promotions. Rows of a store in Redis are there. Returns whether more clients are enforced.
+fn give(site: &Site, stored: &mut Stored) -> bool {
+    let (rows, promotions) = stored.take(&site.settings.name);
+    if site.store.redis().is_none() {
+        site.state.telemetry.tally().restore(rows);
+    }
+    site.state.promotions.add(promotions)
+}
+
+/// What the file has of an upstream.
+fn of_upstream(site: &Site, rows: Vec<(Name, Row)>) -> OfUpstream {
+    let rows = match site.store.redis() {
+        Some(_) => Vec::new(),
+        None => rows,
+    };
+    let name = site.settings.name.clone();
+    (name, rows, site.state.promotions.get())
 }
 
 fn tell(telemetry: &Telemetry, site: &Site, turned: &Turned) {

@@ -210,7 +210,7 @@ impl Reload {
         let mut config = checked
             .map_err(|problems| problems.first_error().unwrap_or_default())?
             .config;
-        let needs_restart = keep_fixed(&mut config, &self.config);
+        let mut needs_restart = keep_fixed(&mut config, &self.config);
         let written = config.clone();
         let fewer = Need::of(&config)
             .fit(&mut config, open_files::usable())
@@ -221,6 +221,14 @@ impl Reload {
         // Nothing below fails.
         if let Some(fewer) = fewer {
             self.shared.telemetry.tell(&fewer);
+        }
+        let snapshot = if self.signals.absent.exchange(&before, &snapshot) {
+            Arc::new(snapshot.promoting())
+        } else {
+            snapshot
+        };
+        if snapshot.promotes() && !self.signals.has_file {
+            needs_restart.push("upstream.pkce.promote");
         }
         for site in &snapshot.sites {
             site.store.configure(&config.store);

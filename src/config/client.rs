@@ -43,7 +43,7 @@ pub(super) fn read(
         id: table.find("id", &TEXT).unwrap_or_default(),
         is_confidential,
         afterwards: afterwards(&rule, default),
-        promoted: (!table.has("mode") && !table.has("until")).then(|| promoted(table, &rule)),
+        promoted: (!table.has("mode")).then(|| promoted(table, &rule)),
         rule,
         until: until.filter(|_| !lax.is_empty()),
         owner: table.find("owner", &TEXT),

@@ -129,6 +129,24 @@ mod tests {
         assert_eq!(written.mode, Mode::Report);
     }
 
+    /// It says how the client differs, not that it is not enforced.
+    #[test]
+    fn an_exception_with_an_end_does_not_take_a_promotion_back() {
+        const EXCEPTION: &str = "[upstream.pkce]\nmode = \"report\"\n[[upstream.client]]\nid = \"spa\"\n\
+            methods = [\"S256\", \"plain\"]\nuntil = \"2030-01-01\"\nowner = \"a@a.test\"\nreason = \"old\"";
+        let config = config(&format!("{UPSTREAM}{EXCEPTION}"));
+        let rules = config.upstreams[0].gateway.rules.clone();
+        let spa = ClientId::new("spa");
+        assert!(!rules.may_promote(&spa));
+        assert!(rules.keeps_promotion(&spa));
+        let rules = rules.promoting(["spa"]);
+        for (today, is_plain_allowed) in [(0, true), (100_000, false)] {
+            let rule = rules.of_name(&spa, today);
+            assert_eq!(rule.mode, Mode::Enforce);
+            assert_eq!(rule.plain_allowed, is_plain_allowed);
+        }
+    }
+
     #[test]
     fn a_promotion_needs_report_mode_and_a_file_that_keeps_it() {
         const NOTHING: &str = "2:8 warning: nothing is refused at \"legacy\" | violations are recorded only | \

@@ -70,6 +70,11 @@ impl Settings {
             && !clients.any(|client| is_off(&client.rule) || is_off(&client.afterwards))
     }
 
+    /// Whether the gate enforces clients by itself.
+    pub(crate) fn is_promoting(&self) -> bool {
+        matches!(self.promote, Promote::Enforce { .. })
+    }
+
     /// The kinds of codes that may be bound.
     pub(crate) fn code_kinds(&self) -> &'static [CodeKind] {
         if self.endpoints.device_authorization.is_empty() {

@@ -252,7 +252,7 @@ impl Site {
     }
 
     /// Shares counts and promotions with the other gates ([`Replica::share`]). `None`: no store is shared.
-    pub(crate) async fn share(&self, now: u64) -> Option<Result<bool, StoreError>> {
+    pub(crate) async fn share(&self, now: u64) -> Option<Result<(), StoreError>> {
         Some(self.replica()?.share(now).await)
     }
 

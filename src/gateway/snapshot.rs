@@ -7,7 +7,6 @@ use ipnet::IpNet;
 use crate::http::Limits;
 use crate::route::Routes;
 
-use super::settings::Promote;
 use super::site::Site;
 
 /// One configuration and its sites.
@@ -50,8 +49,7 @@ impl Snapshot {
 
     /// Whether some upstream's clients are promoted.
     pub(crate) fn promotes(&self) -> bool {
-        let is_on = |site: &Arc<Site>| matches!(site.settings.promote, Promote::Enforce { .. });
-        self.sites.iter().any(is_on)
+        self.sites.iter().any(|site| site.settings.is_promoting())
     }
 
     fn with(&self, change: fn(&Site) -> Site) -> Self {

@@ -6,7 +6,7 @@ use std::collections::hash_map::Entry;
 use crate::oauth::{ClientId, ClientIdentity, Digest, ResponseType};
 
 use super::namesakes::{self, Namesake, Namesakes};
-use super::rule::{ClientRule, Mode, Rule};
+use super::rule::{ClientRule, Codes, Mode, Rule};
 
 /// The clients that a request may concern.
 #[derive(Debug, Clone, Copy)]
@@ -122,7 +122,16 @@ impl Rules {
                 Entry::Occupied(mut place) => {
                     let client = place.get_mut();
                     if let Some(rule) = client.promoted.clone() {
-                        client.afterwards.clone_from(&rule);
+                        // An exception ends as without the promotion.
+                        client.afterwards = Rule {
+                            mode: rule.mode,
+                            codes: if client.afterwards.codes == Codes::Handle {
+                                Codes::Handle
+                            } else {
+                                rule.codes
+                            },
+                            ..client.afterwards.clone()
+                        };
                         client.rule = rule;
                     }
                 }
@@ -278,15 +287,26 @@ impl Rules {
         self.clients.contains_key(&id.digest()) || self.namesake(id).is_some()
     }
 
-    /// Whether this client can be promoted: its mode is not configured.
+    /// Whether this client can be promoted: its mode is not configured, and it has no exception with an end.
     pub fn may_promote(&self, id: &ClientId) -> bool {
-        let known = self.clients.get(&id.digest());
+        let known = self.client(id);
+        known.is_none_or(|client| client.promoted.is_some() && client.until.is_none())
+    }
+
+    /// Whether this client stays enforced if it was promoted: its mode is not configured.
+    pub fn keeps_promotion(&self, id: &ClientId) -> bool {
+        let known = self.client(id);
         known.is_none_or(|client| client.promoted.is_some())
     }
 
     /// Whether there are exceptions.
     pub fn any_exception(&self) -> bool {
         !self.clients.is_empty()
+    }
+
+    /// The exception of a client.
+    pub fn client(&self, id: &ClientId) -> Option<&ClientRule> {
+        self.clients.get(&id.digest())
     }
 
     /// The exceptions.
@@ -324,7 +344,6 @@ impl Rules {
 mod tests {
     use super::*;
     use crate::oauth::ClientId;
-    use crate::policy::Codes;
 
     #[test]
     fn an_exception_applies_through_its_last_day() {

@@ -25,6 +25,12 @@ pub(crate) struct Stored {
     promotions: BTreeMap<String, Promoted>,
 }
 
+/// The folder of a file.
+pub(crate) fn folder(path: &Path) -> &Path {
+    let folder = path.parent().filter(|folder| *folder != Path::new(""));
+    folder.unwrap_or(Path::new("."))
+}
+
 /// The name of an upstream, its rows and its promotions.
 pub(crate) type OfUpstream = (String, Vec<(Name, Row)>, Promoted);
 
@@ -66,7 +72,7 @@ impl Stored {
         }
     }
 
-    /// Replaces the file at once: a crash leaves the old one, or the new one.
+    /// Replaces the file at once: a crash leaves the old one, or the new one. Not to be called twice at the same time.
     pub(crate) fn write(&self, path: &Path) -> io::Result<()> {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".new");
@@ -74,12 +80,15 @@ impl Stored {
         let mut file = File::create(beside)?;
         file.write_all(&serde_json::to_vec(self)?)?;
         file.sync_all()?;
-        fs::rename(beside, path)
+        fs::rename(beside, path)?;
+        File::open(folder(path))?.sync_all()
     }
 
-    /// The rows and promotions of an upstream.
+    /// The rows and promotions of an upstream. The promotions stay here, too: what is written before the upstream has them must not
+    /// lack them.
     pub(crate) fn take(&mut self, upstream: &str) -> (Vec<(Name, Row)>, Promoted) {
         let rows = self.upstreams.remove(upstream).unwrap_or_default();
-        (rows, self.promotions.remove(upstream).unwrap_or_default())
+        let promotions = self.promotions.get(upstream).cloned();
+        (rows, promotions.unwrap_or_default())
     }
 }

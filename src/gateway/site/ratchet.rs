@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::gateway::settings::Promote;
 use crate::oauth::ClientId;
 use crate::policy::{Mode, Namesake, Rule, Rules, namesakes};
-use crate::telemetry::tally::{NO_CLIENT, Name, Row};
+use crate::telemetry::tally::{DAYS, NO_CLIENT, Name, Row};
 
 const DAY: u64 = 86_400;
 
@@ -114,8 +114,13 @@ impl Ratchet<'_> {
         let mut all = self.promotions.get();
         let is_observed = self.is_observed();
         all.retain(|client, promotion| {
-            let is_wanted = promotion.is_enforced || self.promote != Promote::Off;
-            is_observed && is_wanted && self.rules.may_promote(&ClientId::new(client))
+            let client = ClientId::new(client);
+            let is_wanted = if promotion.is_enforced {
+                self.rules.keeps_promotion(&client)
+            } else {
+                self.promote != Promote::Off && self.rules.may_promote(&client)
+            };
+            is_observed && is_wanted
         });
         all
     }
@@ -145,11 +150,29 @@ impl Ratchet<'_> {
         turned
     }
 
+    /// Withdraws proposals of clients that sent bad requests to another gate.
+    fn withdraw(&self, rows: &[(Name, Row)], now: u64, turned: &mut Turned) {
+        let mut all = self.promotions.all();
+        for (client, row) in clients(rows) {
+            let known = all.get(client);
+            let known = known.filter(|known| !known.is_enforced && row.last_bad >= known.since);
+            if let Some(known) = known.copied() {
+                let downgraded = Promotion {
+                    downgraded: now,
+                    ..known
+                };
+                all.remove(client);
+                turned.downgraded.push((client.into(), downgraded));
+            }
+        }
+    }
+
     /// Proposes and promotes clients by what they sent. `rows`: what all gates counted.
     pub(super) fn promote(&self, rows: &[(Name, Row)], now: u64, turned: &mut Turned) {
         if !self.is_observed() {
             return;
         }
+        self.withdraw(rows, now, turned);
         let steady = self.steady(rows, now);
         let mut all = self.promotions.all();
         // Those whose mode is written by now are no proposals any more.
@@ -195,8 +218,10 @@ impl Ratchet<'_> {
         let is_steady = |(client, row): &(&str, &Row)| {
             self.may_promote(client, now) && is_good(row, self.rule(client, now), days, now)
         };
+        // Anyone can send a request with an invented name. It must not prevent a promotion for ever.
+        let month = now.saturating_sub(DAYS * DAY).max(1);
         let (steady, others): (Vec<_>, Vec<_>) = clients(rows)
-            .filter(|(_, row)| row.first_seen > 0)
+            .filter(|(_, row)| row.last_seen >= month)
             .partition(is_steady);
         // The rule of a promoted client also applies to names that some server takes for it.
         let others: HashSet<Namesake> = others.iter().flat_map(|(id, _)| namesakes(id)).collect();

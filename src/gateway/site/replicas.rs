@@ -13,7 +13,12 @@ use crate::telemetry::tally::{Name, Row, Tally};
 
 /// Where this gate's counts are in Redis.
 #[derive(Debug, Default)]
-pub(crate) struct Seat(Mutex<Option<Taken>>);
+pub(crate) struct Seat {
+    taken: Mutex<Option<Taken>>,
+    /// What this gate identifies itself by, once it has asked for a seat. It stays the same: a seat whose taking was not answered is
+    /// still its own.
+    gate: Mutex<Option<Gate>>,
+}
 
 #[derive(Debug, Clone, Copy)]
 struct Taken {
@@ -25,7 +30,22 @@ struct Taken {
 
 impl Seat {
     fn taken(&self) -> MutexGuard<'_, Option<Taken>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.taken.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn gate(&self) -> Result<Gate, StoreError> {
+        let mut gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+        match *gate {
+            Some(known) => Ok(known),
+            None => Ok(*gate.insert(random()?)),
+        }
+    }
+
+    /// Makes the gate write all rows again with the next ones: another key may seal them by now, and Redis may have lost some.
+    pub(crate) fn begin_again(&self) {
+        if let Some(taken) = &mut *self.taken() {
+            taken.written = 0;
+        }
     }
 
     fn number(&self) -> Option<u8> {
@@ -59,16 +79,37 @@ pub(super) struct Replica<'s> {
 }
 
 impl Replica<'_> {
-    /// Writes what this gate has counted since the last time, and the promotions that it made, and adds the promotions of others.
-    /// Returns whether more clients are enforced. `now`: seconds since 1970.
-    pub(super) async fn share(&self, now: u64) -> Result<bool, StoreError> {
-        if !self.write(now).await? {
-            // Another gate went on from the counts in the seat, so this one begins again in another.
-            self.tally.clear();
-            *self.seat.taken() = None;
-            self.write(now).await?;
+    /// Writes what this gate has counted since the last time, and the promotions that it made, and adds the promotions of others, also
+    /// if nothing can be written. `now`: seconds since 1970.
+    pub(super) async fn share(&self, now: u64) -> Result<(), StoreError> {
+        let written = self.share_counts(now).await;
+        self.share_promotions().await?;
+        written
+    }
+
+    async fn share_counts(&self, now: u64) -> Result<(), StoreError> {
+        if self.write(now).await? {
+            return Ok(());
         }
-        self.share_promotions().await
+        if self.is_followed().await? {
+            self.tally.clear();
+        }
+        *self.seat.taken() = None;
+        self.write(now).await.map(drop)
+    }
+
+    /// Whether the gate that has the seat of this one went on from its counts. If Redis had lost them, it did not.
+    async fn is_followed(&self) -> Result<bool, StoreError> {
+        let Some(number) = self.seat.number() else {
+            return Ok(false);
+        };
+        let own = self.tally.rows().into_iter();
+        let own: HashMap<Name, u64> = own.map(|(name, row)| (name, row.first_seen)).collect();
+        let mut theirs = read::<(Name, Row)>(self.seats.read(number).await?);
+        Ok(theirs.any(|(name, row)| {
+            let first = own.get(&name).copied().unwrap_or_default();
+            (1..=first).contains(&row.first_seen)
+        }))
     }
 
     /// Writes the rows with new requests. Returns `false` if the seat was lost.
@@ -106,7 +147,7 @@ impl Replica<'_> {
 
     /// Takes the first free seat, and goes on from its counts.
     async fn take(&self) -> Result<Option<Taken>, StoreError> {
-        let gate = random()?;
+        let gate = self.seat.gate()?;
         for number in 0..SEATS {
             if self.seats.take(number, &gate).await? {
                 self.tally.restore(read(self.seats.read(number).await?));
@@ -122,13 +163,13 @@ impl Replica<'_> {
         Ok(None)
     }
 
-    async fn share_promotions(&self) -> Result<bool, StoreError> {
+    async fn share_promotions(&self) -> Result<(), StoreError> {
         let theirs: Promoted = read(self.seats.shared().await?).collect();
         let mut ours = self.promotions.get();
         ours.retain(|client, promotion| promotion.is_enforced && !theirs.contains_key(client));
+        self.promotions.add(theirs);
         let ours = ours.iter().filter_map(|of| count(of.0, &of));
-        self.seats.share(&ours.collect::<Vec<_>>()).await?;
-        Ok(self.promotions.add(theirs))
+        self.seats.share(&ours.collect::<Vec<_>>()).await
     }
 
     /// Gives the seat to the next gate.

@@ -6,6 +6,7 @@
 //!
 //! The counts are sealed, each for its seat and its field: Redis learns no client, and cannot move or change one.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use super::fields::lifetime;
@@ -28,6 +29,9 @@ const KEPT: Duration = Duration::from_hours(31 * 24);
 
 /// How many counts are written, or read, with one call.
 const AT_ONCE: usize = 100;
+
+/// How many calls read the counts of a seat at most: several times what the most rows of a gate take.
+const MOST_SCANS: usize = 10_000;
 
 /// What a gate identifies itself by. Random.
 pub(crate) type Gate = [u8; 16];
@@ -147,9 +151,12 @@ impl Seats<'_> {
         self.scan(COMMON).await
     }
 
+    /// Bounded, because an attacker who writes to Redis could make it endless.
     async fn scan(&self, place: &[u8]) -> Result<Vec<String>, StoreError> {
-        let (key, mut cursor, mut all) = (self.counts(place), b"0".to_vec(), Vec::new());
-        loop {
+        let (key, mut cursor) = (self.counts(place), b"0".to_vec());
+        // While the hash grows or shrinks, a field may be found twice.
+        let mut all: HashMap<[u8; 16], String> = HashMap::new();
+        for _ in 0..MOST_SCANS {
             let command = Command::new("HSCAN").key(&key).arg(&cursor);
             let command = command.arg(b"COUNT").arg(AT_ONCE.to_string().as_bytes());
             let answer = self.keyspace.call(Verb::Counts, command).await?;
@@ -164,13 +171,16 @@ impl Seats<'_> {
                 // The other field is the gate's name.
                 let Ok(field) = field else { continue };
                 // One that another key sealed, or that was changed, is left out.
-                all.extend(self.sealer.open_text(&label(place, &field), value));
+                if let Ok(text) = self.sealer.open_text(&label(place, &field), value) {
+                    all.insert(field, text);
+                }
             }
             if next == b"0" {
-                return Ok(all);
+                return Ok(all.into_values().collect());
             }
             cursor.clone_from(next);
         }
+        Err(self.keyspace.garbage(Verb::Counts))
     }
 
     fn sealed(&self, place: &[u8], counts: &[Count]) -> Result<Vec<Sealed>, StoreError> {

@@ -3,11 +3,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{client, ends, review, signs_in};
 use crate::support::gate;
-use crate::support::rig::{Config, Rig, target};
+use crate::support::rig::{Config, Rig, authorization_response, target};
 
 /// A gate that keeps its counts in a file.
 struct Kept {
@@ -215,4 +215,106 @@ fn a_gate_that_promotes_does_not_start_without_knowing_who_is_enforced() {
     kept.rig
         .gate
         .log_until(|log| log.contains("review_snapshot_unreadable"));
+}
+
+/// The name of an upstream is written differently for a while, or its section is taken out.
+#[test]
+fn promotions_and_counts_survive_that_their_upstream_is_not_configured_for_a_while() {
+    let mut kept = Kept::after_a_week();
+    let promoting = kept.with("promote = \"after 7d\"");
+    let renamed = promoting.replace("name = \"scripted\"", "name = \"renamed\"");
+    kept.rig.restart(&promoting);
+    assert!(kept.refuses("pub"));
+    kept.rig.gate.reload(&renamed);
+    assert!(!kept.refuses("pub"));
+    kept.rig.gate.reload(&promoting);
+    assert!(kept.refuses("pub"));
+    assert_eq!(client(&kept.review(), "none")["authorization"]["none"], 1);
+    // The file has them, too, also for a gate that starts without this upstream.
+    kept.rig.gate.reload(&renamed);
+    ends(&mut kept.rig.gate);
+    kept.rig.restart(&renamed);
+    assert!(!kept.refuses("pub"));
+    kept.rig.gate.reload(&promoting);
+    assert!(kept.refuses("pub"));
+    assert_eq!(client(&kept.review(), "none")["authorization"]["none"], 1);
+}
+
+/// A restart would take the promotion back.
+#[test]
+fn a_reload_does_not_promote_without_a_file() {
+    let mut kept = Kept::after_a_week();
+    let promoting = kept.with("promote = \"after 7d\"");
+    fs::write(kept.folder.join("review.json"), "{\"version\": 1").expect("a file");
+    let observing = kept.config.clone();
+    kept.rig.restart(&observing);
+    let good = kept.rig.authorization();
+    signs_in(&kept.rig, &good, |code| good.redemption(code));
+    kept.rig.gate.reload(&promoting);
+    let needs_restart = &kept.rig.gate.in_force()["needs_restart"];
+    assert_eq!(needs_restart, &json!(["upstream.pkce.promote"]));
+}
+
+/// A folder that is not mounted is no file without promotions.
+#[test]
+fn a_gate_that_promotes_does_not_start_without_the_folder_of_its_file() {
+    let kept = Kept::after_a_week();
+    fs::rename(&kept.folder, kept.folder.with_extension("away")).expect("a folder");
+    let promoting = kept.with("promote = \"after 7d\"");
+    let folder = gate::scratch();
+    let file = gate::file(&folder, "config.toml", &promoting);
+    let out = gate::run(&["run", "--config", file.to_str().expect("UTF-8")]);
+    assert!(!out.status.success());
+    let told = String::from_utf8(out.stderr).expect("UTF-8");
+    assert!(told.contains("review.snapshot"), "{told}");
+    fs::rename(kept.folder.with_extension("away"), &kept.folder).expect("a folder");
+    fs::remove_dir_all(folder).expect("a folder");
+}
+
+#[test]
+fn a_sign_in_that_began_before_the_promotion_ends_after_it_and_only_with_its_verifier() {
+    for codes in ["", "codes = \"upstream\"", "codes = \"handle\""] {
+        let mut kept = Kept::after_a_week();
+        let observing = kept.with(codes);
+        kept.rig.restart(&observing);
+        let good = kept.rig.authorization();
+        let response = match kept.rig.get(&target(&good)) {
+            entry if entry.status == 303 => {
+                kept.rig.get(entry.header("location").expect("an entry"))
+            }
+            response => response,
+        };
+        let found = authorization_response(&response, &good).expect("a response");
+        let code = found.code().to_owned();
+        let promoting = kept.with(&format!("promote = \"after 7d\"\n{codes}"));
+        kept.rig.gate.reload(&promoting);
+        assert!((0..1_000).any(|_| kept.refuses("pub")));
+        let redemptions = kept.rig.upstream.redemptions().len();
+        let stolen = good.redemption(&code).without("code_verifier");
+        assert_eq!(kept.rig.token(&stolen).status, 400, "{codes}");
+        assert_eq!(kept.rig.upstream.redemptions().len(), redemptions);
+        assert_eq!(kept.rig.redeem(&good, &code).status, 200, "{codes}");
+        assert_eq!(kept.rig.redeem(&good, &code).status, 400, "{codes}");
+    }
+}
+
+/// A request object may name any client, also the promoted one.
+#[test]
+fn a_request_that_may_be_of_any_client_is_refused_from_the_first_promotion_on() {
+    let mut kept = Kept::after_a_week();
+    let of_others = [
+        "/authorize?response_type=code&client_id=none&request=eyJh.eyJh.x&state=s",
+        "/authorize?client_id=none&request_uri=urn%3Aa%3Ab",
+    ];
+    for (config, status) in [
+        (kept.config.clone(), 302),
+        (kept.with("promote = \"after 7d\""), 400),
+    ] {
+        kept.rig.restart(&config);
+        for target in of_others {
+            assert_eq!(kept.rig.get(target).status, status, "{target}");
+        }
+        assert!(!kept.refuses("none"));
+        ends(&mut kept.rig.gate);
+    }
 }

@@ -10,10 +10,11 @@ use serde_json::{Value, json};
 use super::client;
 use crate::support::client::Authorization;
 use crate::support::dice::{Dice, setting};
-use crate::support::gate::Gate;
+use crate::support::gate::{self, Gate};
 use crate::support::http::{Request, Response};
 use crate::support::params::{Params, s256, unguessable};
 use crate::support::redis::Redis;
+use crate::support::redis::resp::Reply;
 use crate::support::rig::{Config, REDIRECT_URI};
 use crate::support::scripted::Scripted;
 use crate::support::store::seal_key;
@@ -475,4 +476,83 @@ fn a_review_says_that_redis_does_not_answer() {
     replicas.write();
     let review = replicas.review_until(0, |review| sign_ins(review, "spa") == 1);
     assert_eq!(review["gates"]["counted"], 1);
+}
+
+/// Another gate starts before the first one notices that Redis is empty, and takes its seat.
+#[test]
+fn a_gate_keeps_its_counts_if_redis_loses_them_and_another_gate_takes_its_seat() {
+    let mut replicas = Replicas::start(1);
+    let origin = replicas.origins()[0].clone();
+    begins(&origin, "spa");
+    replicas.write();
+    replicas.review_until(0, |review| sign_ins(review, "spa") == 1);
+    replicas.redis.command(&["FLUSHALL"]);
+    replicas.gates.push(Gate::start(&replicas.config));
+    let second = replicas.origins()[1].clone();
+    begins(&second, "spa");
+    replicas.write();
+    for gate in [0, 1] {
+        let review = replicas.review_until(gate, |review| sign_ins(review, "spa") == 2);
+        assert_eq!(review["gates"]["counted"], 2);
+    }
+}
+
+/// The counts of clients that are silent meanwhile, too.
+#[test]
+fn counts_outlive_the_key_that_sealed_them() {
+    let mut replicas = Replicas::start(2);
+    let origins = replicas.origins();
+    begins(&origins[0], "spa");
+    replicas.write();
+    replicas.review_until(1, |review| sign_ins(review, "spa") == 1);
+    let folder = gate::scratch();
+    let new = gate::file(
+        &folder,
+        "seal",
+        "HxAREhMUFRYXGBkaGxwdHh8AAQIDBAUGBwgJCgsMDQ4=\n",
+    );
+    let (old, new) = (
+        format!("{{ id = \"test\", file = {:?} }}", seal_key()),
+        format!("{{ id = \"new\", file = {new:?} }}"),
+    );
+    for keys in [
+        format!("[{old}, {new}]"),
+        format!("[{new}, {old}]"),
+        format!("[{new}]"),
+    ] {
+        let line = replicas.config.lines();
+        let line = line
+            .clone()
+            .find(|line| line.starts_with("keys ="))
+            .expect("keys");
+        let config = replicas.config.replace(line, &format!("keys = {keys}"));
+        replicas.config = config;
+        replicas.write();
+        replicas.review_until(1, |review| sign_ins(review, "spa") == 1);
+    }
+    std::fs::remove_dir_all(folder).expect("a folder");
+}
+
+/// An answer that is lost does not cost a seat, of which there are few.
+#[test]
+fn a_gate_that_cannot_read_its_seat_takes_no_further_one() {
+    let mut replicas = Replicas::start(0);
+    replicas
+        .redis
+        .command(&["ACL", "SETUSER", "default", "-hscan"]);
+    replicas.gates.push(Gate::start(&replicas.config));
+    for _ in 0..3 {
+        replicas.write();
+    }
+    replicas
+        .redis
+        .command(&["ACL", "SETUSER", "default", "+hscan"]);
+    replicas.write();
+    let review = replicas.review_until(0, |review| review["gates"]["is_complete"] == true);
+    assert_eq!(review["gates"]["counted"], 1);
+    let taken = "return #redis.call('KEYS', '*:seat:*')";
+    assert_eq!(
+        replicas.redis.command(&["EVAL", taken, "0"]),
+        Reply::Integer(1)
+    );
 }

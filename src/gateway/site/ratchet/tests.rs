@@ -47,13 +47,18 @@ impl Scene {
             .iter()
             .map(|(client, row)| (Name::Client((*client).into()), (*row).clone()));
         let rows: Vec<_> = rows.collect();
+        self.turn_with(&rows, &rows, now)
+    }
+
+    /// `own`: what this gate counted; `all`: what all gates counted.
+    fn turn_with(&self, own: &[(Name, Row)], all: &[(Name, Row)], now: u64) -> Turned {
         let ratchet = Ratchet {
             promote: self.promote,
             rules: &self.rules,
             promotions: &self.promotions,
         };
-        let mut turned = ratchet.fall_back(&rows, now);
-        ratchet.promote(&rows, now, &mut turned);
+        let mut turned = ratchet.fall_back(own, now);
+        ratchet.promote(all, now, &mut turned);
         turned
     }
 
@@ -265,5 +270,36 @@ fn promotions_of_two_processes_add_up() {
         assert!(promotions.add(second.clone()));
         assert!(!promotions.add(second.clone()), "nothing is new");
         assert_eq!(promotions.get(), both);
+    }
+}
+
+/// A bad request at another gate.
+#[test]
+fn a_proposal_is_withdrawn_by_what_all_gates_counted() {
+    let scene = Scene::new(PROPOSE);
+    scene.turn(&[("spa", &row(0))], NOW);
+    let all = [(Name::Client("spa".into()), row(NOW + 60))];
+    let turned = scene.turn_with(&[], &all, NOW + 61);
+    assert_eq!(turned.downgraded.len(), 1);
+    assert!(scene.promotions.get().is_empty());
+    // An enforced client stays so, and the gate that it asked says that it fell back.
+    let scene = Scene::new(AFTER);
+    scene.turn(&[("spa", &row(0))], NOW);
+    assert_eq!(scene.turn_with(&[], &all, NOW + 61), Turned::default());
+    assert_eq!(scene.enforced(), ["spa"]);
+}
+
+/// Else one request with an invented name would prevent a promotion for ever.
+#[test]
+fn a_similar_name_that_was_not_used_for_a_month_prevents_no_promotion() {
+    let idle = |last_seen| Row {
+        first_seen: NOW - 60 * DAY,
+        last_seen,
+        ..Row::default()
+    };
+    for (last_seen, is_promoted) in [(NOW - 30 * DAY, false), (NOW - 30 * DAY - 1, true)] {
+        let scene = Scene::new(AFTER);
+        scene.turn(&[("spa", &row(0)), ("SPA", &idle(last_seen))], NOW);
+        assert_eq!(!scene.enforced().is_empty(), is_promoted);
     }
 }

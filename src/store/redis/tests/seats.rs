@@ -1,4 +1,6 @@
 use super::*;
+use crate::store::redis::link::Value;
+use crate::store::redis::link::stand_in::{Answer as Answered, Call, StandIn};
 use crate::store::redis::seats::{Count, Gate, SEATS, Written};
 
 const ONE: Gate = [1; 16];
@@ -192,4 +194,41 @@ fn counts_are_sealed_for_their_place() {
         assert_eq!(read(&store, 0).await, ["visible"]);
         assert!(read(&store, 1).await.is_empty());
     });
+}
+
+/// A server whose scan finds the same field so many times before it ends.
+struct Repeating {
+    times: AtomicI64,
+    value: Vec<u8>,
+}
+
+impl StandIn for Repeating {
+    fn answer(&self, _: Call) -> Answered {
+        let is_last = self.times.fetch_sub(1, Ordering::Relaxed) <= 1;
+        let cursor: &[u8] = if is_last { b"0" } else { b"7" };
+        let pair = [digest("a").as_bytes().to_vec(), self.value.clone()];
+        let scanned = Value::List(vec![
+            Value::Bytes(cursor.to_vec()),
+            Value::List(pair.map(Value::Bytes).to_vec()),
+        ]);
+        Box::pin(std::future::ready(Ok(scanned)))
+    }
+}
+
+/// Redis may answer a field twice while the hash grows; an attacker in its place answers for ever.
+#[test]
+fn a_field_that_is_scanned_twice_counts_once_and_an_endless_scan_ends() {
+    let label = [b"counts ".as_slice(), &[0], digest("a").as_bytes()].concat();
+    let value = sealer().seal_text(&label, "1").unwrap();
+    for (times, read) in [(1, Some(1)), (3, Some(1)), (i64::MAX, None)] {
+        let (clock, wall) = Clock::manual();
+        let server = Repeating {
+            times: AtomicI64::new(times),
+            value: value.clone(),
+        };
+        let deployment = Arc::new(Deployment::simulated(Arc::new(server), &clock));
+        let store = replica(SignIns::InRedis, &wall, &clock, deployment);
+        let found = run(async { seats(&store).read(0).await });
+        assert_eq!(found.ok().map(|texts| texts.len()), read, "{times}");
+    }
 }
