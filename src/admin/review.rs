@@ -88,7 +88,12 @@ fn upstream(site: &Site, counted: &Counted, now: u64) -> Upstream {
         mode: rules.default_rule().mode.as_str().to_owned(),
         gates: counted.gates.map(gates),
         control: control::control(rules, &clients, reporting, today(now)),
-        promotion: promotion::ratchet(site.settings.promote, &promotions, rules),
+        promotion: promotion::ratchet(
+            site.settings.promote,
+            &promotions,
+            rules,
+            &site.promotions_wait_for(&rows, now),
+        ),
         headline: headline(&clients, rules.default_rule().mode),
         also_seen: also::also_seen(rules, &rows),
         days: days(&rows, now),
@@ -99,13 +104,15 @@ fn upstream(site: &Site, counted: &Counted, now: u64) -> Upstream {
 
 fn gates(gates: site::Gates) -> Gates {
     match gates {
-        site::Gates::All { others } => Gates {
+        site::Gates::All { others, unreadable } => Gates {
             counted: others + 1,
-            is_complete: true,
+            is_complete: gates.are_complete(),
+            unreadable,
         },
         site::Gates::This => Gates {
             counted: 1,
             is_complete: false,
+            unreadable: 0,
         },
     }
 }

@@ -197,15 +197,16 @@ impl Counts {
                 (true, true) => Some(site.counted().await),
                 (true, false) | (false, _) => None,
             };
-            let counted = counted.filter(|counted| counted.gates != Some(Gates::This));
+            let counted = counted.filter(|counted| counted.gates.is_none_or(Gates::are_complete));
             let rows = match (&counted, is_shared) {
                 (Some(counted), _) => Some(counted.rows.as_slice()),
                 (None, false) => Some(own.as_slice()),
                 (None, true) => None,
             };
-            // A restart would take the promotions back.
+            // A restart would take the promotions back. A clock in doubt says that days have passed.
             let is_lost = site.settings.is_promoting() && !self.signals.has_file;
-            let turned = site.turn_ratchet(rows.filter(|_| !is_lost), &own, now);
+            let is_held = is_lost || clock::doubt().is_some();
+            let turned = site.turn_ratchet(rows.filter(|_| !is_held), &own, now);
             if !turned.promoted.is_empty() {
                 share(&self.shared.telemetry, site, now).await;
             }

@@ -273,6 +273,15 @@ impl Site {
         })
     }
 
+    /// The clients for which promotions wait ([`Ratchet::waits_for`]).
+    pub(crate) fn promotions_wait_for<'r>(
+        &self,
+        rows: &'r [(Name, Row)],
+        now: u64,
+    ) -> Vec<&'r str> {
+        self.ratchet().waits_for(rows, now)
+    }
+
     fn ratchet(&self) -> Ratchet<'_> {
         Ratchet {
             promote: self.settings.promote,

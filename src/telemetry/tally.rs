@@ -68,6 +68,17 @@ pub(crate) enum Name {
     Others,
 }
 
+/// A token request that the upstream has accepted. Anyone can send others.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Accepted<'c> {
+    pub(crate) client: Option<&'c str>,
+    /// Whether the verifier of its code was checked.
+    pub(crate) is_verified: bool,
+    pub(crate) is_authenticated: bool,
+    /// What it shows beside PKCE.
+    pub(crate) neighbour: Option<Neighbour>,
+}
+
 /// The counts of one upstream.
 #[derive(Debug)]
 pub(crate) struct Tally {
@@ -154,24 +165,32 @@ impl Tally {
         self.of_known(client, now, |row| row.add_uncertain(now));
     }
 
-    /// Notes what a request of a client shows beside PKCE. `now`: seconds since 1970.
-    pub(crate) fn note(&self, client: Option<&str>, neighbour: Neighbour, now: u64) {
+    /// Notes a token request that the upstream has accepted. `now`: seconds since 1970.
+    pub(crate) fn note_accepted(&self, accepted: &Accepted<'_>, now: u64) {
         // A client that uses passwords begins no sign-in. The upstream knows its name.
-        if let (Neighbour::Password, Some(client)) = (neighbour, client)
+        if let (Some(Neighbour::Password), Some(client)) = (accepted.neighbour, accepted.client)
             && client.len() <= LONGEST_NAME
             && self.len() < self.most()
         {
             self.expect([client].into_iter());
         }
-        self.of_known(client, now, |row| row.also().note(neighbour, now));
+        self.of_known(accepted.client, now, |row| {
+            if accepted.is_verified {
+                row.note_good(now);
+            }
+            if let Some(neighbour) = accepted.neighbour {
+                row.also().note(neighbour, now);
+            }
+            if accepted.is_authenticated {
+                let last = &mut row.also().last_authenticated;
+                *last = now.max(*last);
+            }
+        });
     }
 
-    /// Notes a token request with client authentication that the upstream accepted. `now`: seconds since 1970.
-    pub(crate) fn note_authenticated(&self, client: Option<&str>, now: u64) {
-        self.of_known(client, now, |row| {
-            let last = &mut row.also().last_authenticated;
-            *last = now.max(*last);
-        });
+    /// Notes what an answer to a client shows beside PKCE. `now`: seconds since 1970.
+    pub(crate) fn note(&self, client: Option<&str>, neighbour: Neighbour, now: u64) {
+        self.of_known(client, now, |row| row.also().note(neighbour, now));
     }
 
     /// Changes the row of a client, or the common one if the client has none.

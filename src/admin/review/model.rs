@@ -40,14 +40,19 @@ pub(crate) struct Upstream {
 pub(crate) struct Gates {
     /// Those with counts, now or in the last month.
     pub(crate) counted: usize,
-    /// `false`: Redis does not answer, so these are the counts of one gate.
+    /// `false`: Redis does not answer, so these are the counts of one gate; or some counts are `unreadable`.
     pub(crate) is_complete: bool,
+    /// Counts that were sealed with a key that this gate does not have, or for another public URL.
+    pub(crate) unreadable: usize,
 }
 
 impl Gates {
     /// In one sentence.
     pub(crate) fn text(&self) -> String {
         match self {
+            Self { unreadable, .. } if *unreadable > 0 => format!(
+                "{unreadable} counts of other gates cannot be read: they have another key, or another public_url"
+            ),
             Self {
                 is_complete: false, ..
             } => "Counts of this gate alone: the store in Redis does not answer".to_owned(),
@@ -110,6 +115,23 @@ pub(crate) struct Ratchet {
     pub(crate) enforced: usize,
     /// The TOML that enforces the proposed clients.
     pub(crate) to_paste: Option<String>,
+    /// Clients whose requests are refused as soon as one client is enforced, because they may be of any client. The first ones.
+    pub(crate) waits_for: Vec<String>,
+}
+
+impl Ratchet {
+    /// Why no client is promoted, in one sentence. `None`: nothing is in the way.
+    pub(crate) fn waiting(&self) -> Option<String> {
+        let is_proposal = self.promote.starts_with("propose");
+        let effect = if is_proposal {
+            "enforcing any client refuses them"
+        } else {
+            "no client is promoted until they are gone"
+        };
+        (!self.waits_for.is_empty()).then(|| {
+            format!("Some requests have a request object, or a request_uri that was not pushed, so they may be of any client: {effect}")
+        })
+    }
 }
 
 /// What a row stands for.

@@ -12,8 +12,16 @@ use crate::policy::Rules;
 /// How much TOML is shown, in bytes; the last client may be beyond it.
 const LONGEST: usize = 4 * 1024;
 
-/// What is shown of the promotions of an upstream.
-pub(super) fn ratchet(promote: Promote, all: &ratchet::Promoted, rules: &Rules) -> Ratchet {
+/// The most clients that are named.
+const NAMED: usize = 5;
+
+/// What is shown of the promotions of an upstream. `waits_for`: the clients that are in the way.
+pub(super) fn ratchet(
+    promote: Promote,
+    all: &ratchet::Promoted,
+    rules: &Rules,
+    waits_for: &[&str],
+) -> Ratchet {
     let enforced = all.values().filter(|promotion| promotion.is_enforced);
     let enforced = enforced.count();
     Ratchet {
@@ -21,6 +29,11 @@ pub(super) fn ratchet(promote: Promote, all: &ratchet::Promoted, rules: &Rules) 
         proposed: all.len() - enforced,
         enforced,
         to_paste: to_paste(all, rules),
+        waits_for: waits_for
+            .iter()
+            .take(NAMED)
+            .map(|client| (*client).to_owned())
+            .collect(),
     }
 }
 

@@ -32,6 +32,8 @@ pub(super) fn section(
         mode => &upstream.mode,
         headline => Value::from(Serde(&upstream.headline)),
         promotion => Value::from(Serde(&upstream.promotion)),
+        waiting => upstream.promotion.waiting(),
+        waits_for => upstream.promotion.waits_for.iter().map(|client| visible(client)).collect::<Vec<_>>(),
         gates => upstream.gates.as_ref().map(Gates::text),
         control => Value::from(Serde(&upstream.control)),
         state_text => upstream.control.state.to_string(),

@@ -265,11 +265,12 @@ fn the_document_is_read_back_as_it_was_written() {
             gates: Some(Gates {
                 counted: 2,
                 is_complete: true,
+                unreadable: 0,
             }),
             control: control::control(&Rules::default(), &[], None, NOW / DAY),
             also_seen: also::also_seen(&Rules::default(), &[]),
             headline: headline(&[], Mode::Report),
-            promotion: promotion::ratchet(Promote::Off, &Promoted::new(), &Rules::default()),
+            promotion: promotion::ratchet(Promote::Off, &Promoted::new(), &Rules::default(), &[]),
             days: days(&[], NOW),
             routes: model::Routes {
                 allow: vec!["/login".to_owned()],

@@ -62,7 +62,7 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
         };
         return judged(Verdict::WouldBreak, reasons(row, now) + ended);
     }
-    if all.verified == 0 {
+    if all.verified == 0 || row.last_good == 0 {
         return judged(
             Verdict::NotSeen,
             "no complete sign-in with PKCE yet".to_owned(),

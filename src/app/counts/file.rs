@@ -34,7 +34,8 @@ pub(crate) fn folder(path: &Path) -> &Path {
 /// The name of an upstream, its rows and its promotions.
 pub(crate) type OfUpstream = (String, Vec<(Name, Row)>, Promoted);
 
-const VERSION: u32 = 1;
+/// Version 1 had no promotions. A program that knows that one alone would lose them.
+const VERSION: u32 = 2;
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Unreadable {
@@ -65,7 +66,7 @@ impl Stored {
             Err(error) => return Err(error.into()),
         };
         let stored: Self = serde_json::from_slice(&bytes)?;
-        if stored.version == VERSION {
+        if (1..=VERSION).contains(&stored.version) {
             Ok(stored)
         } else {
             Err(Unreadable::Version(stored.version))

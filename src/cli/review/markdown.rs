@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::names::{WHERE_EXPLAINED, has_codes, name, seen, why};
+use super::names::{WHERE_EXPLAINED, has_codes, name, plain, seen, why};
 use crate::admin::review::{Ratchet, Review};
 
 /// Writing to a string cannot fail.
@@ -77,6 +77,7 @@ fn promotion(out: &mut String, ratchet: &Ratchet) {
         proposed,
         enforced,
         to_paste,
+        waits_for,
     } = ratchet;
     if promote == "off" && *enforced == 0 {
         return;
@@ -85,6 +86,10 @@ fn promotion(out: &mut String, ratchet: &Ratchet) {
         out,
         "\n`promote = {promote:?}`: {enforced} promoted, {proposed} proposed."
     );
+    if let Some(waiting) = ratchet.waiting() {
+        let names: Vec<String> = waits_for.iter().map(|it| escaped(&plain(it))).collect();
+        let _ = writeln!(out, "\n{waiting}; they name {}.", names.join(", "));
+    }
     if let Some(toml) = to_paste {
         // Names with backticks: a fence that is longer than any run of them.
         let fence = "`".repeat(3.max(longest_run(toml) + 1));

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::names::{WHERE_EXPLAINED, has_codes, name, seen, why};
+use super::names::{WHERE_EXPLAINED, has_codes, name, plain, seen, why};
 use crate::admin::review::Review;
 
 /// Writing to a string cannot fail.
@@ -49,6 +49,10 @@ pub(super) fn text(review: &Review) -> String {
         }
         if upstream.clients.iter().any(has_codes) {
             let _ = writeln!(out, "  {WHERE_EXPLAINED}");
+        }
+        if let Some(waiting) = promotion.waiting() {
+            let names: Vec<String> = promotion.waits_for.iter().map(|it| plain(it)).collect();
+            let _ = writeln!(out, "  {waiting}; they name {}", names.join(", "));
         }
         if let Some(toml) = &promotion.to_paste {
             let _ = writeln!(

@@ -15,6 +15,9 @@ const DAY: u64 = 86_400;
 /// The most promotions of an upstream. Each is a rule in memory.
 const MOST: usize = 10_000;
 
+/// The violations of requests that may be of any client.
+const OF_ANY_CLIENT: [&str; 2] = ["request_object_refused", "unknown_request_uri"];
+
 /// The most clients that one turn of the ratchet promotes or tells of. The others follow in the next one: each has a line in the log.
 const AT_ONCE: usize = 100;
 
@@ -173,12 +176,17 @@ impl Ratchet<'_> {
             return;
         }
         self.withdraw(rows, now, turned);
-        let steady = self.steady(rows, now);
+        let is_held = self.is_automatic() && !self.waits_for(rows, now).is_empty();
+        let steady = if is_held {
+            Vec::new()
+        } else {
+            self.steady(rows, now)
+        };
         let mut all = self.promotions.all();
         // Those whose mode is written by now are no proposals any more.
         let is_open = |client: &str| self.promote != Promote::Off && self.may_promote(client, now);
         all.retain(|client, promotion| promotion.is_enforced || is_open(client));
-        let is_enforced = matches!(self.promote, Promote::Enforce { .. });
+        let is_enforced = self.is_automatic();
         for client in steady {
             if turned.is_full() {
                 break;
@@ -203,6 +211,32 @@ impl Ratchet<'_> {
                 news.push(client.into());
             }
         }
+    }
+
+    /// The clients that complete sign-ins, and whose requests may be of any client: those with a request object, or with a `request_uri`
+    /// that was not pushed through the gate. As soon as one client is enforced, such requests are refused.
+    pub(super) fn waits_for<'r>(&self, rows: &'r [(Name, Row)], now: u64) -> Vec<&'r str> {
+        let (Promote::Propose { days } | Promote::Enforce { days }) = self.promote else {
+            return Vec::new();
+        };
+        let begin = now.saturating_sub(days * DAY) / DAY;
+        let is_of_any = |(client, row): &(&str, &Row)| {
+            let numbers = row.since(begin);
+            let completed = [numbers.verified, numbers.unverified, numbers.uncertain];
+            let violations = row.violations_since(begin);
+            let mut codes = violations.iter().map(|(code, _)| *code);
+            completed != [0; 3]
+                && self.is_observed()
+                && self.rule(client, now).mode == Mode::Report
+                && codes.any(|code| OF_ANY_CLIENT.contains(&code))
+        };
+        let found = clients(rows).filter(is_of_any);
+        found.map(|(client, _)| client).collect()
+    }
+
+    /// Whether clients are enforced without a word of the operator.
+    fn is_automatic(&self) -> bool {
+        matches!(self.promote, Promote::Enforce { .. })
     }
 
     fn is_observed(&self) -> bool {

@@ -28,6 +28,13 @@ struct Taken {
     written: u64,
 }
 
+impl Gates {
+    /// Whether no counts are missing.
+    pub(crate) fn are_complete(self) -> bool {
+        matches!(self, Self::All { unreadable: 0, .. })
+    }
+}
+
 impl Seat {
     fn taken(&self) -> MutexGuard<'_, Option<Taken>> {
         self.taken.lock().unwrap_or_else(PoisonError::into_inner)
@@ -64,8 +71,9 @@ pub(crate) struct Counted {
 /// Whose counts these are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Gates {
-    /// This gate's and those of so many other seats.
-    All { others: usize },
+    /// This gate's and those of so many other seats. `unreadable`: counts of other gates that were sealed with a key that this one does
+    /// not have, or for another public URL.
+    All { others: usize, unreadable: usize },
     /// This gate's alone: Redis does not answer.
     This,
 }
@@ -105,7 +113,7 @@ impl Replica<'_> {
         };
         let own = self.tally.rows().into_iter();
         let own: HashMap<Name, u64> = own.map(|(name, row)| (name, row.first_seen)).collect();
-        let mut theirs = read::<(Name, Row)>(self.seats.read(number).await?);
+        let mut theirs = read::<(Name, Row)>(self.seats.read(number).await?.texts);
         Ok(theirs.any(|(name, row)| {
             let first = own.get(&name).copied().unwrap_or_default();
             (1..=first).contains(&row.first_seen)
@@ -150,7 +158,8 @@ impl Replica<'_> {
         let gate = self.seat.gate()?;
         for number in 0..SEATS {
             if self.seats.take(number, &gate).await? {
-                self.tally.restore(read(self.seats.read(number).await?));
+                self.tally
+                    .restore(read(self.seats.read(number).await?.texts));
                 let taken = Taken {
                     number,
                     gate,
@@ -184,30 +193,34 @@ impl Replica<'_> {
     /// The rows of all gates. `most`: of single clients and origins; others are added together.
     pub(super) async fn counted(&self, most: usize) -> Counted {
         let own = self.tally.rows();
-        match self.others().await {
-            Ok(others) => Counted {
-                gates: Some(Gates::All {
-                    others: others.len(),
-                }),
-                rows: sum(own, others, most),
+        let mut sum = Sum {
+            most: most.max(own.len()),
+            rows: own.into_iter().collect(),
+        };
+        match self.add_others(&mut sum).await {
+            Ok(gates) => Counted {
+                gates: Some(gates),
+                rows: sum.rows.into_iter().collect(),
             },
             Err(_) => Counted {
                 gates: Some(Gates::This),
-                rows: own,
+                rows: self.tally.rows(),
             },
         }
     }
 
-    async fn others(&self) -> Result<Vec<Vec<(Name, Row)>>, StoreError> {
+    async fn add_others(&self, sum: &mut Sum) -> Result<Gates, StoreError> {
         let own = self.seat.number();
-        let mut all = Vec::new();
+        let (mut others, mut unreadable) = (0, 0);
         for seat in self.seats.used().await? {
             if Some(seat) != own {
-                let rows: Vec<_> = read(self.seats.read(seat).await?).collect();
-                all.extend((!rows.is_empty()).then_some(rows));
+                let found = self.seats.read(seat).await?;
+                unreadable += found.unreadable;
+                others += usize::from(!found.texts.is_empty());
+                sum.add(read(found.texts));
             }
         }
-        Ok(all)
+        Ok(Gates::All { others, unreadable })
     }
 }
 
@@ -224,21 +237,27 @@ fn read<T: DeserializeOwned>(texts: Vec<String>) -> impl Iterator<Item = T> {
     texts.filter_map(|text| serde_json::from_str(&text).ok())
 }
 
-fn sum(own: Vec<(Name, Row)>, others: Vec<Vec<(Name, Row)>>, most: usize) -> Vec<(Name, Row)> {
-    let most = most.max(own.len());
-    let mut all: HashMap<Name, Row> = own.into_iter().collect();
-    for (name, row) in others.into_iter().flatten() {
-        let is_full = all.len() >= most && !all.contains_key(&name);
-        // Of the other names, each gate has a few.
-        let is_bounded = matches!(name, Name::Client(_) | Name::Origin(_));
-        let name = if is_full && is_bounded {
-            Name::Others
-        } else {
-            name
-        };
-        all.entry(name).or_default().merge(&row);
+/// The rows of several gates, by name.
+struct Sum {
+    /// The most rows of single clients and origins.
+    most: usize,
+    rows: HashMap<Name, Row>,
+}
+
+impl Sum {
+    fn add(&mut self, rows: impl Iterator<Item = (Name, Row)>) {
+        for (name, row) in rows {
+            let is_full = self.rows.len() >= self.most && !self.rows.contains_key(&name);
+            // Of the other names, each gate has a few.
+            let is_bounded = matches!(name, Name::Client(_) | Name::Origin(_));
+            let name = if is_full && is_bounded {
+                Name::Others
+            } else {
+                name
+            };
+            self.rows.entry(name).or_default().merge(&row);
+        }
     }
-    all.into_iter().collect()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use crate::http::body::Body;
 use crate::oauth::{ClientId, ClientIdentity, CodeKind};
 use crate::policy::Violation;
 use crate::telemetry::Event;
-use crate::telemetry::tally::Neighbour;
+use crate::telemetry::tally::{Accepted, Neighbour};
 use crate::upstream::UpstreamError;
 
 /// A token request that is forwarded.
@@ -19,6 +19,8 @@ pub(super) struct Asks {
     client: Option<ClientId>,
     /// Whether its code belongs to no sign-in that the gate knows.
     is_code_unknown: bool,
+    /// Whether its verifier is that of the challenge with which its sign-in began.
+    is_verified: bool,
     grant: Grant,
     is_authenticated: bool,
 }
@@ -44,6 +46,7 @@ impl Asks {
         Self {
             client: about.client.as_deref().cloned(),
             is_code_unknown: violation == Some(&Violation::UnknownCode),
+            is_verified: violation.is_none() && about.method.is_some() && !about.is_uncertain,
             grant: match kind {
                 CodeKind::Authorization => Grant::Code,
                 CodeKind::Device | CodeKind::PushedRequest => Grant::Other,
@@ -61,6 +64,7 @@ impl Asks {
         Self {
             client: client.map(|client| client.id().clone()),
             is_code_unknown: false,
+            is_verified: false,
             grant: match grant_type {
                 Some("password") => Grant::Password,
                 Some("refresh_token") => Grant::Refresh,
@@ -87,14 +91,20 @@ impl Asks {
                 client,
             });
         }
-        let (tally, now) = (exchange.site.state.telemetry.tally(), clock::wall());
-        if self.grant == Grant::Password {
-            tally.note(client, Neighbour::Password, now);
-        }
-        if self.is_authenticated {
-            tally.note_authenticated(client, now);
-        } else if matches!(self.grant, Grant::Code | Grant::Refresh) {
-            tally.note(client, Neighbour::Unauthenticated, now);
-        }
+        let neighbour = match self.grant {
+            Grant::Password => Some(Neighbour::Password),
+            Grant::Code | Grant::Refresh if !self.is_authenticated => {
+                Some(Neighbour::Unauthenticated)
+            }
+            Grant::Code | Grant::Refresh | Grant::Other => None,
+        };
+        let accepted = Accepted {
+            client,
+            is_verified: self.is_verified,
+            is_authenticated: self.is_authenticated,
+            neighbour,
+        };
+        let tally = exchange.site.state.telemetry.tally();
+        tally.note_accepted(&accepted, clock::wall());
     }
 }

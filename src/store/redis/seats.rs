@@ -52,6 +52,14 @@ pub(crate) type Count = (Digest, String);
 /// A field of a hash, and its sealed value.
 type Sealed = (Vec<u8>, Vec<u8>);
 
+/// What a seat has.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Found {
+    pub(crate) texts: Vec<String>,
+    /// How many counts were sealed with a key that this gate does not have, or for another public URL, or were changed.
+    pub(crate) unreadable: usize,
+}
+
 /// The counts of one upstream.
 pub(crate) struct Seats<'s> {
     pub(super) keyspace: &'s Keyspace,
@@ -126,7 +134,7 @@ impl Seats<'_> {
     }
 
     /// The counts of a seat.
-    pub(crate) async fn read(&self, seat: u8) -> Result<Vec<String>, StoreError> {
+    pub(crate) async fn read(&self, seat: u8) -> Result<Found, StoreError> {
         self.scan(&[seat]).await
     }
 
@@ -148,14 +156,14 @@ impl Seats<'_> {
 
     /// What all gates have in common.
     pub(crate) async fn shared(&self) -> Result<Vec<String>, StoreError> {
-        self.scan(COMMON).await
+        Ok(self.scan(COMMON).await?.texts)
     }
 
     /// Bounded, because an attacker who writes to Redis could make it endless.
-    async fn scan(&self, place: &[u8]) -> Result<Vec<String>, StoreError> {
+    async fn scan(&self, place: &[u8]) -> Result<Found, StoreError> {
         let (key, mut cursor) = (self.counts(place), b"0".to_vec());
         // While the hash grows or shrinks, a field may be found twice.
-        let mut all: HashMap<[u8; 16], String> = HashMap::new();
+        let mut all: HashMap<[u8; 16], Option<String>> = HashMap::new();
         for _ in 0..MOST_SCANS {
             let command = Command::new("HSCAN").key(&key).arg(&cursor);
             let command = command.arg(b"COUNT").arg(AT_ONCE.to_string().as_bytes());
@@ -170,13 +178,16 @@ impl Seats<'_> {
                 let field = <[u8; 16]>::try_from(field.as_slice());
                 // The other field is the gate's name.
                 let Ok(field) = field else { continue };
-                // One that another key sealed, or that was changed, is left out.
-                if let Ok(text) = self.sealer.open_text(&label(place, &field), value) {
-                    all.insert(field, text);
-                }
+                let text = self.sealer.open_text(&label(place, &field), value);
+                all.insert(field, text.ok());
             }
             if next == b"0" {
-                return Ok(all.into_values().collect());
+                let number = all.len();
+                let texts: Vec<String> = all.into_values().flatten().collect();
+                return Ok(Found {
+                    unreadable: number - texts.len(),
+                    texts,
+                });
             }
             cursor.clone_from(next);
         }

@@ -195,10 +195,7 @@ impl Row {
                 Challenge::Malformed => numbers.malformed = 1,
                 Challenge::None => numbers.none = 1,
             },
-            (Count::Redeemed { is_verified: true }, None) => {
-                numbers.verified = 1;
-                self.note_good(now);
-            }
+            (Count::Redeemed { is_verified: true }, None) => numbers.verified = 1,
             (Count::Redeemed { is_verified: false }, None) => numbers.unverified = 1,
             // In report mode it is forwarded.
             (Count::Redeemed { is_verified: false }, Some(Violation::MissingChallenge))
@@ -268,7 +265,8 @@ impl Row {
         self.origin.as_deref() == Some(origin) || self.other_origins.contains(origin)
     }
 
-    fn note_good(&mut self, now: u64) {
+    /// Notes that a sign-in with a verified challenge ended with a token.
+    pub(super) fn note_good(&mut self, now: u64) {
         self.last_good = self.last_good.max(now);
         let at = self.good.partition_point(|known| *known <= now);
         self.good.insert(at, now);

@@ -40,6 +40,20 @@ impl Scene {
             hint: None,
         };
         self.0.count(&told, now);
+        if step == Step::Redeems && violation.is_none() {
+            self.accept(client, now);
+        }
+    }
+
+    /// The server answers with a token.
+    fn accept(&self, client: &str, now: u64) {
+        let accepted = Accepted {
+            client: Some(client),
+            is_verified: true,
+            is_authenticated: false,
+            neighbour: None,
+        };
+        self.0.note_accepted(&accepted, now);
     }
 
     fn row(&self, name: &Name) -> Option<Row> {
@@ -258,13 +272,25 @@ fn all_redirect_origins_of_a_client_are_known_up_to_a_limit() {
     assert_eq!(row.other_origins.len(), 8);
 }
 
-/// Anyone can begin a sign-in in the name of a client.
+/// Anyone can begin a sign-in in the name of a client. A user of the server can also send its token request, but not the client's secret.
 #[test]
-fn only_a_verified_redemption_is_a_good_sign_in() {
+fn only_a_verified_redemption_that_the_server_accepts_is_a_good_sign_in() {
     let scene = Scene::default();
     scene.tell(Step::Begins, "spa", None, NOW);
+    let told = Told {
+        step: Step::Redeems,
+        decided: Decided::Allowed,
+        violation: None,
+        client: Some("spa"),
+        method: Some(CodeChallengeMethod::S256),
+        redirect_origin: None,
+        is_uncertain: false,
+        hint: None,
+    };
+    scene.0.count(&told, NOW + 1);
+    assert_eq!(scene.client("spa").since(0).verified, 1);
     assert_eq!(scene.client("spa").last_good, 0);
-    scene.tell(Step::Redeems, "spa", None, NOW + 1);
+    scene.accept("spa", NOW + 1);
     assert_eq!(scene.client("spa").last_good, NOW + 1);
 }
 

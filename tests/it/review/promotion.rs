@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::{client, ends, review, signs_in};
 use crate::support::gate;
 use crate::support::rig::{Config, Rig, authorization_response, target};
+use crate::support::scripted::{Act, Then, reply};
 
 /// A gate that keeps its counts in a file.
 struct Kept {
@@ -298,13 +299,62 @@ fn a_sign_in_that_began_before_the_promotion_ends_after_it_and_only_with_its_ver
     }
 }
 
+/// Its requests may be of any client, so the first promotion would break a client that works.
+#[test]
+fn no_client_is_promoted_while_a_client_with_request_objects_signs_in() {
+    let mut kept = Kept::after_a_week();
+    let observing = kept.config.clone();
+    kept.rig.restart(&observing);
+    let jar = kept.rig.authorization().with("client_id", "jar");
+    signs_in(&kept.rig, &jar, |code| {
+        jar.redemption(code).with("client_id", "jar")
+    });
+    let object = "/authorize?response_type=code&client_id=jar&request=eyJh.eyJh.x&state=s";
+    assert_eq!(kept.rig.get(object).status, 302);
+    let promoting = kept.with("promote = \"after 7d\"");
+    kept.rig.gate.reload(&promoting);
+    let review = kept.review();
+    assert_eq!(review["promotion"]["waits_for"], serde_json::json!(["jar"]));
+    ends(&mut kept.rig.gate);
+    kept.rig.restart(&promoting);
+    assert!(!kept.rig.gate.log().contains("client_promoted"));
+    assert_eq!(kept.rig.get(object).status, 302);
+    let page = kept.rig.gate.admin("/review");
+    assert!(
+        page.text()
+            .contains("no client is promoted until they are gone")
+    );
+}
+
+/// An attacker with an account signs in at the server in the name of a client, but does not have its secret.
+#[test]
+fn a_sign_in_that_the_server_does_not_accept_is_not_good() {
+    let mut kept = Kept::after_a_week();
+    let observing = kept.config.clone();
+    kept.rig.restart(&observing);
+    kept.rig.upstream.on(
+        "/token",
+        Act::Say(reply("401 Unauthorized", &[], b"{}"), Then::GoOn),
+    );
+    let attack = kept.rig.authorization().with("client_id", "rare");
+    let response = kept.rig.get(&target(&attack));
+    let found = authorization_response(&response, &attack).expect("a code");
+    let form = attack.redemption(found.code()).with("client_id", "rare");
+    assert_eq!(kept.rig.token(&form).status, 401);
+    let review = kept.review();
+    let rare = client(&review, "rare");
+    assert_eq!(rare["redemption"]["verified"], 1);
+    assert_eq!(rare["last_good"], Value::Null);
+    assert_eq!(rare["verdict"], "not_seen");
+}
+
 /// A request object may name any client, also the promoted one.
 #[test]
 fn a_request_that_may_be_of_any_client_is_refused_from_the_first_promotion_on() {
     let mut kept = Kept::after_a_week();
     let of_others = [
-        "/authorize?response_type=code&client_id=none&request=eyJh.eyJh.x&state=s",
-        "/authorize?client_id=none&request_uri=urn%3Aa%3Ab",
+        "/authorize?response_type=code&client_id=unknown&request=eyJh.eyJh.x&state=s",
+        "/authorize?client_id=unknown&request_uri=urn%3Aa%3Ab",
     ];
     for (config, status) in [
         (kept.config.clone(), 302),

@@ -390,7 +390,10 @@ fn review_metrics_and_log_agree_after_ten_thousand_requests_over_two_gates() {
     expected.retain(|_, numbers| !numbers.is_empty());
     for gate in [0, 1] {
         let all = replicas.review_until(gate, |review| counted(review) == expected);
-        assert_eq!(all["gates"], json!({ "counted": 2, "is_complete": true }));
+        assert_eq!(
+            all["gates"],
+            json!({ "counted": 2, "is_complete": true, "unreadable": 0 })
+        );
         let numbers = |member: &str| -> u64 {
             let rows = expected.values();
             rows.filter_map(|row| row.get(member)).sum()

@@ -34,7 +34,7 @@ fn upstream(name: &str, clients: &[Value]) -> Value {
     json!({
         "name": name,
         "mode": "report",
-        "gates": { "counted": 64, "is_complete": true },
+        "gates": { "counted": 64, "is_complete": true, "unreadable": 0 },
         "control": {
             "name": "n", "recommended": "r", "state": "not_met", "risk": "high", "cvss": { "low": 7.0, "high": 8.9 }, "why": "w",
             "evidence": [], "remediation": "r", "clauses": [],
@@ -48,7 +48,7 @@ fn upstream(name: &str, clients: &[Value]) -> Value {
             "sign_ins": 0, "failed": 0, "failing": 0,
         },
         "days": days,
-        "promotion": { "promote": "propose after 7d", "proposed": 9, "enforced": 9, "to_paste": "\\\"".repeat(3 * 1024) },
+        "promotion": { "promote": "propose after 7d", "proposed": 9, "enforced": 9, "to_paste": "\\\"".repeat(3 * 1024), "waits_for": vec!["\"".repeat(512); 5] },
         "routes": { "allow": [], "is_complete": false, "denies": false, "toml": format!("  \"{}\",\n", "/administrat".repeat(8)).repeat(200) },
         "clients": clients,
     })

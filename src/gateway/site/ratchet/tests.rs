@@ -303,3 +303,55 @@ fn a_similar_name_that_was_not_used_for_a_month_prevents_no_promotion() {
         assert_eq!(!scene.enforced().is_empty(), is_promoted);
     }
 }
+
+/// Its requests may be of any client, so the first promotion would break it.
+#[test]
+fn no_client_is_promoted_while_a_client_with_request_objects_signs_in() {
+    let with = |code: &str, verified: u32, day: u64| {
+        let row = json!({
+            "first_seen": NOW - 10 * DAY, "last_seen": NOW, "last_good": 0, "last_bad": NOW,
+            "origin": null,
+            "days": [{
+                "day": day,
+                "numbers": Numbers { unverified: verified, reported: 1, ..Numbers::default() },
+                "violations": { code: 1 },
+            }],
+        });
+        serde_json::from_value::<Row>(row).unwrap()
+    };
+    let today = NOW / DAY;
+    for (why, row, is_in_the_way) in [
+        (
+            "a request object",
+            with("request_object_refused", 1, today),
+            true,
+        ),
+        ("a request_uri", with("unknown_request_uri", 1, today), true),
+        (
+            "no sign-in was completed",
+            with("request_object_refused", 0, today),
+            false,
+        ),
+        (
+            "long ago",
+            with("request_object_refused", 1, today - 8),
+            false,
+        ),
+        (
+            "another violation",
+            with("missing_challenge", 1, today),
+            false,
+        ),
+    ] {
+        let rows = [("spa", &self::row(0)), ("erp", &row)];
+        let scene = Scene::new(AFTER);
+        let promoted = scene.turn(&rows, NOW).promoted.len();
+        assert_eq!(promoted, usize::from(!is_in_the_way), "{why}");
+        // What the operator does about a proposal, the operator decides.
+        assert_eq!(
+            Scene::new(PROPOSE).turn(&rows, NOW).proposed,
+            ["spa"],
+            "{why}"
+        );
+    }
+}
