@@ -144,7 +144,7 @@ fn a_mended_client_is_told_what_followed_and_until_when_it_waits() {
     old.days.clear();
     assert_eq!(
         why(&old),
-        "the last sign-in, at 2024-08-25 00:00 UTC, was bad; no sign-in was completed"
+        "the last bad sign-in was at 2024-08-25 00:00 UTC; no sign-in was completed"
     );
 }
 
@@ -177,7 +177,7 @@ fn a_client_is_uncertain_until_a_day_without_a_code_that_cannot_be_judged() {
     assert_eq!(uncertain.verdict, Verdict::Uncertain);
     assert_eq!(
         uncertain.why,
-        "1 codes of the last 30 days belong to no sign-in for certain, and 3 were verified: enforcement could refuse this client"
+        "1 code of the last 30 days without one certain sign-in; verified: 3. Enforcement could refuse this client"
     );
     for (last_good, last_bad, last_uncertain, expected) in [
         (NOW, 0, NOW - DAY, Verdict::Ready),

@@ -49,8 +49,9 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
     }
     if is_uncertain(row, now) && !breaks {
         let why = format!(
-            "{} codes of the last 30 days belong to no sign-in for certain, and {} were verified: enforcement could refuse this client",
-            all.uncertain, all.verified
+            "{} of the last 30 days without one certain sign-in; verified: {}. Enforcement could refuse this client",
+            counted(all.uncertain, "code"),
+            all.verified
         );
         return judged(Verdict::Uncertain, why);
     }
@@ -97,8 +98,9 @@ pub(super) fn unrequested(row: &Row, is_known: bool) -> Judged {
     let number = row.since(0).failing();
     if is_known {
         let why = format!(
-            "{number} answers of the last 30 days with a code that fits no sign-in, although clients of this address sign in here: the \
-             server sent them without a request, or the gate could not tell to which sign-in they belong"
+            "{} of the last 30 days with a code that fits no sign-in, although clients of this address sign in here: sent by the \
+             server without a request, or the gate could not tell to which sign-in it belongs",
+            counted(number, "answer")
         );
         return Judged {
             verdict: Verdict::Uncertain,
@@ -152,7 +154,7 @@ fn reasons(row: &Row, now: u64) -> String {
         .collect();
     let mut reasons = if violations.is_empty() {
         // Its day is not kept any more.
-        format!("the last sign-in, at {}, was bad", minute(row.last_bad))
+        format!("the last bad sign-in was at {}", minute(row.last_bad))
     } else {
         violations.join(", ")
     };
