@@ -57,7 +57,9 @@ impl Gates {
             Self {
                 is_complete: false, ..
             } => "Counts of this gate alone: the store in Redis does not answer".to_owned(),
-            Self { counted: 1, .. } => "Counts of one gate; no other gate with its store has counts".to_owned(),
+            Self { counted: 1, .. } => {
+                "Counts of one gate; no other gate with its store has counts".to_owned()
+            }
             Self { counted, .. } => {
                 format!("Counts of {counted} gates, the others' up to a minute old")
             }
