@@ -347,7 +347,7 @@ pub(super) struct About<'e> {
 
 const FEW_DESCRIPTORS: &str = "raise the limit on open files: LimitNOFILE= in systemd, ulimits in Compose, ulimit -n in a shell";
 const CLOCK_IN_DOUBT: &str = "correct the system clock: ended exceptions stay ended, and while the date is unknown no exception applies";
-const REPORT_MODE_LASTS: &str = "clients in report mode are refused nothing: look at the review, write exceptions for the clients that would break, and then mode = \"enforce\"";
+const REPORT_MODE_LASTS: &str = "no request of a client in report mode is refused: look at the review, write exceptions for the clients that would break, and then mode = \"enforce\"";
 const REPORT_MODE_STAYS: &str = "for ninety days clients in report mode have not been protected: write exceptions for the clients that would break, and mode = \"enforce\" today";
 const UNKNOWN_CODE_ACCEPTED: &str =
     "the causes, and what to do, are in the manual: Review, section Uncertain";
