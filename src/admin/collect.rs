@@ -95,7 +95,7 @@ fn promoted_clients(
     encoder: &mut DescriptorEncoder<'_>,
     sites: &[Arc<Site>],
 ) -> Result<(), fmt::Error> {
-    let help = "Clients in report mode that are promoted, or could be";
+    let help = "Clients of an upstream in report mode that are enforced, or proposed for it";
     let mut family = encoder.encode_descriptor("promoted_clients", help, None, Gauge)?;
     let now = clock::wall();
     for site in sites {

@@ -347,16 +347,16 @@ pub(super) struct About<'e> {
 
 const FEW_DESCRIPTORS: &str = "raise the limit on open files: LimitNOFILE= in systemd, ulimits in Compose, ulimit -n in a shell";
 const CLOCK_IN_DOUBT: &str = "correct the system clock: ended exceptions stay ended, and while the date is unknown no exception applies";
-const REPORT_MODE_LASTS: &str = "nothing is refused: look at the review, write exceptions for the clients that would break, and then mode = \"enforce\"";
-const REPORT_MODE_STAYS: &str = "for ninety days nothing is refused, so no client is protected: write exceptions for the clients that would break, and mode = \"enforce\" today";
+const REPORT_MODE_LASTS: &str = "no request of a client in report mode is refused: look at the review, write exceptions for the clients that would break, and then mode = \"enforce\"";
+const REPORT_MODE_STAYS: &str = "for ninety days clients in report mode have not been protected: write exceptions for the clients that would break, and mode = \"enforce\" today";
 const UNKNOWN_CODE_ACCEPTED: &str =
-    "the review calls this client uncertain: see Verdicts in its page of the manual";
+    "the causes, and what to do, are in the manual: Review, section Uncertain";
 const PROMOTION_PROPOSED: &str =
     "paste what the review shows, or write promote = \"after …\" to let the gate do it";
 const CLIENT_PROMOTED: &str =
     "to take it back, write mode = \"report\" in the [[upstream.client]] of this client";
-const CLIENT_DOWNGRADED: &str = "an old version of the client, or someone who uses its name: compare the violations in the review with its owner's releases";
-const UNREADABLE_SNAPSHOT: &str = "the file stays as it is, and the review counts from this start on: correct or remove the file, and restart";
+const CLIENT_DOWNGRADED: &str = "an old version of the client sent the request, or another sender used its name: show its owner the violations in the review";
+const UNREADABLE_SNAPSHOT: &str = "the file stays as it is, and the review counts from this start on: correct the file, or remove it with its promotions, and restart";
 const UNWRITTEN_SNAPSHOT: &str = "correct the folder or its permissions; the gate tries again every minute, and a restart before that loses the counts";
 const REVIEW_UNSHARED: &str =
     "the review has the counts of this gate alone until Redis answers; an ACL user needs +hscan";

@@ -268,7 +268,7 @@ fn its_hint_mends_it(rollout: &mut Rollout) {
     let is_mended = |rollout: &mut Rollout| {
         let why = rollout.client(CLIENT)["why"].clone();
         why.as_str()
-            .is_some_and(|why| why.contains("; good sign-ins follow"))
+            .is_some_and(|why| why.contains(" good sign-in"))
     };
     // The times are whole seconds: at first, both sign-ins may have the same one.
     for _ in 0..100 {

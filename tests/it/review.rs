@@ -129,7 +129,7 @@ fn a_client_that_was_mended_waits_for_a_day() {
     assert_eq!(mended["verdict"], "would_break", "{mended:#}");
     let why = mended["why"].as_str().unwrap();
     assert!(
-        why.starts_with("missing_challenge (2); good sign-ins follow, 1 since 20"),
+        why.starts_with("missing_challenge (2); 1 good sign-in since 20"),
         "{why}"
     );
     assert!(why.ends_with(" UTC on if no bad one follows"), "{why}");

@@ -176,10 +176,10 @@ pub(super) fn pieces(sentence: &str) -> Vec<Piece<'_>> {
 pub(super) const fn meaning(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::WouldBreak => {
-            "The last sign-in would fail under enforcement, or one of the last day would."
+            "The last sign-in, or one of the last day, would fail under enforcement."
         }
         Verdict::Uncertain => {
-            "The server accepted codes of which the gate cannot tell to which sign-in they belong. Enforcement could refuse them or not."
+            "The server accepted codes, and the gate cannot tell to which sign-ins they belong. Enforcement may refuse them."
         }
         Verdict::ServerInitiated => {
             "The server sends codes to this address without an authorization request. Enforcement refuses them."
@@ -192,7 +192,7 @@ pub(super) const fn meaning(verdict: Verdict) -> &'static str {
             "Complete sign-ins with a verified challenge, and none in the last day that would fail."
         }
         Verdict::NotSeen => {
-            "No request yet, or no sign-in that ended with a verified challenge. Nothing is known about this client."
+            "No request yet, or no sign-in that ended with a verified challenge. So it is not known whether this client would break."
         }
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn control(
     evidence.extend(reporting.map(|reporting| {
         let days = counted(reporting.days, "day");
         let long = if reporting.is_long {
-            ": ninety or more, in which no client was protected"
+            ": ninety or more, in which clients in report mode were not protected"
         } else {
             ""
         };
@@ -114,17 +114,18 @@ fn remediation(state: State, mode: Mode, lax_public: bool, clients: &[Reviewed])
     let text = match state {
         State::Met => "nothing; keep every other way to the server closed".to_owned(),
         State::Partly if lax_public => {
-            "end the exceptions by their dates, and allow S256 alone".to_owned()
+            "end the exceptions by their dates, and allow no method but S256".to_owned()
         }
         State::Partly => "require PKCE of confidential clients, too: require = \"all\"".to_owned(),
         State::NotMet if mode == Mode::Off => {
             "write mode = \"report\" in [upstream.pkce]: in mode off nothing is counted".to_owned()
         }
         State::NotMet if seen == 0 => {
-            "let clients sign in through the gate first: nothing was seen yet".to_owned()
+            "let clients sign in through the gate first: it saw none in the last 7 days".to_owned()
         }
         State::NotMet if would_break == 0 => format!(
-            "write mode = \"enforce\" in [upstream.pkce]: no client would break by its last sign-ins ({seen} in 7 days)"
+            "write mode = \"enforce\" in [upstream.pkce]: no client below would break ({} in 7 days)",
+            counted(seen, "sign-in")
         ),
         State::NotMet => {
             let owners = match would_break {

@@ -51,12 +51,15 @@ impl Gates {
     pub(crate) fn text(&self) -> String {
         match self {
             Self { unreadable, .. } if *unreadable > 0 => format!(
-                "{unreadable} counts of other gates cannot be read: they have another key, or another public_url"
+                "{} of other gates cannot be read: sealed with another key, or for another public_url",
+                counted(*unreadable, "count")
             ),
             Self {
                 is_complete: false, ..
             } => "Counts of this gate alone: the store in Redis does not answer".to_owned(),
-            Self { counted: 1, .. } => "Counts of one gate; no other shares its store".to_owned(),
+            Self { counted: 1, .. } => {
+                "Counts of one gate; no other gate with its store has counts".to_owned()
+            }
             Self { counted, .. } => {
                 format!("Counts of {counted} gates, the others' up to a minute old")
             }

@@ -78,7 +78,7 @@ fn to_paste(all: &ratchet::Promoted, rules: &Rules) -> Option<String> {
     if more > 0 {
         let _ = writeln!(
             toml,
-            "# {more} more are shown when these are in the configuration."
+            "# Not shown before these are in the configuration: {more} more."
         );
     }
     let toml = toml.trim_end();
@@ -132,7 +132,7 @@ mod tests {
         assert!(toml.len() < 2 * LONGEST, "{}", toml.len());
         let shown = toml.matches("[[upstream.client]]").count();
         assert!(toml.ends_with(&format!(
-            "# {} more are shown when these are in the configuration.\n",
+            "# Not shown before these are in the configuration: {} more.\n",
             10_000 - shown
         )));
     }

@@ -115,13 +115,13 @@ fn a_mended_client_is_told_what_followed_and_until_when_it_waits() {
     let waits = row(good, NOW, NOW - DAY / 2);
     assert_eq!(
         why(&waits),
-        "missing_challenge (3); good sign-ins follow, 2 since 2024-10-03 23:59 UTC; ready from 2024-10-04 12:00 UTC on if no bad one follows"
+        "missing_challenge (3); 2 good sign-ins since 2024-10-03 23:59 UTC; ready from 2024-10-04 12:00 UTC on if no bad one follows"
     );
     assert_eq!(waits_until(&waits, NOW), Some(NOW + DAY / 2));
     let mended = row(good, NOW, NOW - DAY);
     assert_eq!(
         why(&mended),
-        "2 token requests with a verified challenge; mended since 2024-10-03 23:59 UTC: 2 sign-ins since, the last bad one at \
+        "2 token requests with a verified challenge; mended since 2024-10-03 23:59 UTC: 2 good sign-ins, the last bad one at \
          2024-10-03 00:00 UTC"
     );
     assert_eq!(waits_until(&mended, NOW), None);
@@ -130,7 +130,7 @@ fn a_mended_client_is_told_what_followed_and_until_when_it_waits() {
     let mut many = row(good, NOW, NOW - DAY);
     many.good = (0..20).map(|second| NOW - 20 + second).collect();
     assert!(why(&many).ends_with(
-        "; mended: at least 20 sign-ins since the last bad one at 2024-10-03 00:00 UTC"
+        "; mended: at least 20 good sign-ins since the last bad one at 2024-10-03 00:00 UTC"
     ));
     assert_eq!(mended_since(&many), None);
     // A month later it does not matter any more.
@@ -177,7 +177,7 @@ fn a_client_is_uncertain_until_a_day_without_a_code_that_cannot_be_judged() {
     assert_eq!(uncertain.verdict, Verdict::Uncertain);
     assert_eq!(
         uncertain.why,
-        "1 code of the last 30 days without one certain sign-in; verified: 3. Enforcement could refuse this client"
+        "1 code of the last 30 days whose sign-in is uncertain; verified: 3. Enforcement could refuse this client"
     );
     for (last_good, last_bad, last_uncertain, expected) in [
         (NOW, 0, NOW - DAY, Verdict::Ready),

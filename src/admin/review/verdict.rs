@@ -49,7 +49,7 @@ pub(super) fn verdict(rule: &Rule, row: &Row, exception: Option<&Exception>, now
     }
     if is_uncertain(row, now) && !breaks {
         let why = format!(
-            "{} of the last 30 days without one certain sign-in; verified: {}. Enforcement could refuse this client",
+            "{} of the last 30 days whose sign-in is uncertain; verified: {}. Enforcement could refuse this client",
             counted(all.uncertain, "code"),
             all.verified
         );
@@ -171,25 +171,22 @@ fn mended(row: &Row) -> String {
         return String::new();
     }
     let bad = minute(row.last_bad);
-    let number = number_since_bad(row);
+    let good = counted(number_since_bad(row), "good sign-in");
     match mended_since(row) {
         Some(since) => {
             let since = minute(since);
-            format!("; mended since {since}: {number} sign-ins since, the last bad one at {bad}")
+            format!("; mended since {since}: {good}, the last bad one at {bad}")
         }
-        None => format!("; mended: at least {number} sign-ins since the last bad one at {bad}"),
+        None => format!("; mended: at least {good} since the last bad one at {bad}"),
     }
 }
 
 /// How many good sign-ins followed the last bad one.
 fn followed(row: &Row) -> String {
-    let number = number_since_bad(row);
+    let good = counted(number_since_bad(row), "good sign-in");
     match mended_since(row) {
-        Some(since) => format!("good sign-ins follow, {number} since {}", minute(since)),
-        None => format!(
-            "good sign-ins follow, at least {number} since {}",
-            minute(row.last_bad)
-        ),
+        Some(since) => format!("{good} since {}", minute(since)),
+        None => format!("at least {good} since {}", minute(row.last_bad)),
     }
 }
 

@@ -28,7 +28,7 @@ pub(super) fn sarif(review: &Review) -> String {
                         "client-would-break",
                         "warning",
                         "A client would break under enforcement",
-                        "The last sign-in of the client would be refused if its mode were enforce, or one of the last day would.",
+                        "The last sign-in of the client, or one of the last day, would be refused if its mode were enforce.",
                         "The message has the violations. In the manual: Violations has a section for each of them, and Review one for \
                          verdicts.",
                     ),
@@ -37,14 +37,14 @@ pub(super) fn sarif(review: &Review) -> String {
                         "note",
                         "A client cannot be judged for certain",
                         "The server accepted codes of which the gate cannot tell to which sign-in they belong.",
-                        "In the manual: Review, section Verdicts, has the causes.",
+                        "In the manual: Review, section Uncertain, has the causes.",
                     ),
                     rule(
                         "server-initiated-sign-in",
                         "warning",
                         "The server sends codes without a request",
                         "Enforcement refuses codes whose sign-in began without an authorization request (RFC 9700 section 2.1.1 needs one).",
-                        "Let the application begin the sign-in itself. In the manual: Review has a section for verdicts.",
+                        "Let the application begin the sign-in itself. In the manual: Review, section Server-initiated.",
                     ),
                 ],
             } },
@@ -87,8 +87,8 @@ fn of_row(upstream: &str, client: &Reviewed) -> Option<Value> {
             "client-would-break",
             "warning",
             format!(
-                "{upstream}: client {name} would break: {why}. {} of its {} sign-ins in 7 days fail under enforcement.",
-                client.failing, client.sign_ins
+                "{upstream}: client {name} would break: {why}. Sign-ins in 7 days: {}, failing under enforcement: {}.",
+                client.sign_ins, client.failing
             ),
         ),
         Verdict::Uncertain => (

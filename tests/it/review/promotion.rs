@@ -159,7 +159,10 @@ fn a_proposal_has_the_toml_that_enforces_the_client() {
     assert_eq!(client(&proposed, "pub")["promotion"]["state"], "proposed");
     assert_eq!(client(&proposed, "pub")["mode"], "report");
     let page = kept.rig.gate.admin("/review");
-    assert!(page.text().contains("could be enforced, since"), "{page}");
+    assert!(
+        page.text().contains("proposed for enforcement since"),
+        "{page}"
+    );
     let admin = kept.rig.gate.address("admin").to_string();
     let printed = gate::run(&["review", "--admin", &admin]);
     let printed = String::from_utf8(printed.stdout).expect("UTF-8");

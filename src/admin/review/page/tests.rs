@@ -13,7 +13,7 @@ fn client(number: usize, name: &str) -> Value {
         "client_id": format!("{number:05}{name}"),
         "kind": "client",
         "verdict": if number.is_multiple_of(2) { "would_break" } else { "ready" },
-        "why": format!("token_request_elsewhere ({most}), response_mode_not_allowed ({most}), unbound_code_in_response ({most}); good sign-ins follow, 20 since 2024-10-03 23:59 UTC; ready from 2024-10-04 12:00 UTC on if no bad one follows"),
+        "why": format!("token_request_elsewhere ({most}), response_mode_not_allowed ({most}), unbound_code_in_response ({most}); 20 good sign-ins since 2024-10-03 23:59 UTC; ready from 2024-10-04 12:00 UTC on if no bad one follows"),
         "mode": "report",
         "exception": null,
         "promotion": { "state": "proposed", "since": time, "is_downgraded": true },
