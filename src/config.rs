@@ -131,7 +131,9 @@ fn read(root: &Table<'_>, context: &Context<'_>) -> Config {
         .map(|table| upstream::read(table, own_origin.as_ref(), context))
         .collect();
     for upstream in &upstreams {
-        promote::needs_snapshot(&upstream.pkce, upstream.gateway.promote, &review_table);
+        let promote = upstream.gateway.promote;
+        promote::needs_snapshot(&upstream.pkce, promote, &review_table);
+        promote::needs_a_shared_store(&upstream.pkce, promote, &kind);
     }
     let label = "the gate has to stand in front of something";
     let help = "add [[upstream]] with url = \"http://127.0.0.1:9000\"";

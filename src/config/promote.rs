@@ -5,6 +5,7 @@ use super::tree::Table;
 use super::value::{Kind, Wrong};
 use crate::gateway::settings::Promote;
 use crate::policy::{Mode, Rule};
+use crate::store;
 use crate::telemetry::tally::DAYS;
 
 const PROMOTE: Kind<Promote> = Kind::new("a promotion", "propose after 7d", promote)
@@ -30,6 +31,17 @@ pub(super) fn needs_snapshot(pkce: &Table<'_>, promote: Promote, review: &Table<
         let label = "a restart would take back the enforcement of promoted clients";
         let help = "add snapshot = \"/var/lib/pkce-gate/review.json\" below [review], or write \"propose after …\"";
         pkce.push(Problem::error(pkce.at("promote"), message, label, help));
+    }
+}
+
+/// Warns where gates that share handles would each promote by what they have counted themselves.
+pub(super) fn needs_a_shared_store(pkce: &Table<'_>, promote: Promote, kind: &store::Kind) {
+    let is_local = matches!(kind, store::Kind::Sealed { claims: None, .. });
+    if is_local && matches!(promote, Promote::Enforce { .. }) {
+        let message = format!("{} may differ between gates", pkce.name("promote"));
+        let label = "with this store, each gate promotes by what it has counted itself";
+        let help = "with one gate, nothing; with several, write \"propose after …\", or a store in Redis, which the gates share";
+        pkce.push(Problem::warning(pkce.at("promote"), message, label, help));
     }
 }
 
@@ -62,7 +74,7 @@ fn promote(text: &str) -> Result<Promote, Wrong> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::config::testing::{UPSTREAM, check_upstream, config};
+    use crate::config::testing::{UPSTREAM, check_upstream, config, problems};
     use crate::oauth::ClientId;
 
     #[test]
@@ -144,6 +156,29 @@ mod tests {
             let rule = rules.of_name(&spa, today);
             assert_eq!(rule.mode, Mode::Enforce);
             assert_eq!(rule.plain_allowed, is_plain_allowed);
+        }
+    }
+
+    #[test]
+    fn gates_that_count_alone_are_warned_about() {
+        let after = "[upstream.pkce]\nmode = \"report\"\npromote = \"after 7d\"\n[review]\nsnapshot = \"r\"\n";
+        let keys = "keys = [{ id = \"a\", file = \"seal\" }]";
+        let redis = "url = \"redis://127.0.0.1/0\"";
+        for (store, is_warned) in [
+            (String::new(), false),
+            (format!("[store]\nkind = \"sealed\"\n{keys}\n"), true),
+            (
+                format!("[store]\nkind = \"sealed\"\nclaims = \"redis\"\n{redis}\n{keys}\n"),
+                false,
+            ),
+            (
+                format!("[store]\nkind = \"redis\"\n{redis}\n{keys}\n"),
+                false,
+            ),
+        ] {
+            let problems = problems(&format!("{UPSTREAM}{after}{store}"));
+            let is_about = |problem: &String| problem.contains("may differ between gates");
+            assert_eq!(problems.iter().any(is_about), is_warned, "{problems:?}");
         }
     }
 
