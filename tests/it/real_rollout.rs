@@ -297,7 +297,7 @@ fn two_days_later_every_client_is_ready(rollout: &mut Rollout) {
         assert_eq!(rollout.client(id)["verdict"], "ready", "{id}");
     }
     let text = rollout.printed_review();
-    assert!(text.contains("no client would break"), "{text}");
+    assert!(text.contains("no client below would break"), "{text}");
 }
 
 fn what_the_review_proposes_enforces_them(rollout: &mut Rollout) {
