@@ -207,7 +207,8 @@ impl Counts {
             let is_lost = site.settings.is_promoting() && !self.signals.has_file;
             let is_held = is_lost || clock::doubt().is_some();
             let turned = site.turn_ratchet(rows.filter(|_| !is_held), &own, now);
-            if !turned.promoted.is_empty() {
+            // Also what was told of clients that fell back: the other gates need not tell it again.
+            if !turned.promoted.is_empty() || !turned.downgraded.is_empty() {
                 share(&self.shared.telemetry, site, now).await;
             }
             done.is_full |= turned.is_full();

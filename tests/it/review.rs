@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use crate::support::client::Authorization;
 use crate::support::gate::{self, Gate};
+use crate::support::http::Response;
 use crate::support::params::{Params, s256, unguessable};
 use crate::support::rig::{Config, Rig, authorization_response, target};
 
@@ -27,6 +28,12 @@ fn client<'r>(review: &'r Value, id: &str) -> &'r Value {
     let clients = review["clients"].as_array().expect("clients");
     let found = clients.iter().find(|client| client["client_id"] == *id);
     found.unwrap_or_else(|| panic!("no {id}: {review:#}"))
+}
+
+/// Whether an authorization request is refused: by a page, or at the client.
+fn is_refused(response: &Response) -> bool {
+    let location = response.header("location").unwrap_or_default();
+    response.status == 400 || location.contains("error=invalid_request")
 }
 
 /// A whole sign-in of an observed client, whatever it sends.

@@ -175,7 +175,11 @@ impl Replica<'_> {
     async fn share_promotions(&self) -> Result<(), StoreError> {
         let theirs: Promoted = read(self.seats.shared().await?).collect();
         let mut ours = self.promotions.get();
-        ours.retain(|client, promotion| promotion.is_enforced && !theirs.contains_key(client));
+        ours.retain(|client, promotion| {
+            let known = theirs.get(client);
+            let is_news = known.is_none_or(|known| known.downgraded < promotion.downgraded);
+            promotion.is_enforced && is_news
+        });
         self.promotions.add(theirs);
         let ours = ours.iter().filter_map(|of| count(of.0, &of));
         self.seats.share(&ours.collect::<Vec<_>>()).await

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::{client, ends, review, signs_in};
+use super::{client, ends, is_refused, review, signs_in};
 use crate::support::gate;
 use crate::support::rig::{Config, Rig, authorization_response, target};
 use crate::support::scripted::{Act, Then, reply};
@@ -66,13 +66,11 @@ impl Kept {
             .replace(OBSERVED, &format!("{OBSERVED}\n{promote}"))
     }
 
-    /// Whether an authorization request of this client without PKCE is refused: by a page, or at the client.
+    /// Whether an authorization request of this client without PKCE is refused.
     fn refuses(&self, client: &str) -> bool {
         let authorization = self.rig.authorization().with("client_id", client);
         let authorization = authorization.without_challenge();
-        let response = self.rig.get(&target(&authorization));
-        let location = response.header("location").unwrap_or_default();
-        response.status == 400 || location.contains("error=invalid_request")
+        is_refused(&self.rig.get(&target(&authorization)))
     }
 
     fn review(&mut self) -> Value {

@@ -7,7 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use super::client;
+use super::page::now;
+use super::{client, is_refused};
 use crate::support::client::Authorization;
 use crate::support::dice::{Dice, setting};
 use crate::support::gate::{self, Gate};
@@ -558,4 +559,45 @@ fn a_gate_that_cannot_read_its_seat_takes_no_further_one() {
         replicas.redis.command(&["EVAL", taken, "0"]),
         Reply::Integer(1)
     );
+}
+
+/// Whether a gate refuses an authorization request of this client without PKCE.
+fn refuses(origin: &str, client: &str) -> bool {
+    let without = Authorization::new(REDIRECT_URI, None).with("client_id", client);
+    let without = without.without_challenge();
+    let target = format!("{origin}/authorize?{}", without.params.encoded());
+    is_refused(&Request::get(&target).send())
+}
+
+#[test]
+fn a_client_that_one_gate_has_promoted_is_enforced_by_all() {
+    let mut replicas = Replicas::start(1);
+    let folder = gate::scratch();
+    let promotion = json!({ "since": now(), "is_enforced": true });
+    let kept = json!({ "version": 2, "upstreams": {}, "promotions": { "scripted": { "spa": promotion } } });
+    let file = gate::file(&folder, "review.json", &kept.to_string());
+    let config = format!("{}\n[review]\nsnapshot = {file:?}\n", replicas.config);
+    let mut promoting = Gate::start(&config);
+    let first = format!("http://{}", promoting.address("server"));
+    let second = replicas.origins()[0].clone();
+    assert_eq!(replicas.review(0)["promotion"]["enforced"], 0);
+    // A bad request at one of them is told by it, and known to all.
+    assert!(refuses(&first, "spa"));
+    promoting.reload(&config);
+    promoting.log_until(|log| log.contains("client_downgraded"));
+    replicas.write();
+    replicas.review_until(0, |review| review["promotion"]["enforced"] == 1);
+    assert!((0..1_000).any(|_| refuses(&second, "spa")));
+    replicas.write();
+    let is_downgraded = |review: &Value| {
+        let clients = review["clients"].as_array().expect("clients");
+        let mut clients = clients.iter();
+        clients.any(|client| client["promotion"]["is_downgraded"] == true)
+    };
+    replicas.review_until(0, is_downgraded);
+    super::ends(&mut replicas.gates[0]);
+    let told = replicas.gates[0].log().contains("client_downgraded");
+    assert!(!told, "the other gate has told it already");
+    super::ends(&mut promoting);
+    std::fs::remove_dir_all(folder).expect("a folder");
 }
