@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write as _};
+use std::io::{self, BufWriter};
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
@@ -78,9 +78,10 @@ impl Stored {
         let mut beside = path.as_os_str().to_owned();
         beside.push(".new");
         let beside = Path::new(&beside);
-        let mut file = File::create(beside)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        file.sync_all()?;
+        // In parts: there may be a hundred megabytes.
+        let mut file = BufWriter::new(File::create(beside)?);
+        serde_json::to_writer(&mut file, self)?;
+        file.into_inner()?.sync_all()?;
         fs::rename(beside, path)?;
         File::open(folder(path))?.sync_all()
     }
