@@ -82,7 +82,8 @@ impl Absent {
 /// Without the file the gate would enforce fewer clients than before.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "review.snapshot: {problem}. It says which clients are enforced (promote): correct or remove it"
+    "review.snapshot: {problem}. The file says which clients are enforced (promote)\nhelp: create or mount its folder, or correct the \
+     file; without the file, the promoted clients are in report mode again"
 )]
 pub(crate) struct Lost {
     problem: String,

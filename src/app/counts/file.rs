@@ -31,6 +31,12 @@ pub(crate) fn folder(path: &Path) -> &Path {
     folder.unwrap_or(Path::new("."))
 }
 
+/// What the file of every version begins with.
+#[derive(Deserialize)]
+struct Form {
+    version: u32,
+}
+
 /// The name of an upstream, its rows and its promotions.
 pub(crate) type OfUpstream = (String, Vec<(Name, Row)>, Promoted);
 
@@ -65,12 +71,12 @@ impl Stored {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => return Err(error.into()),
         };
-        let stored: Self = serde_json::from_slice(&bytes)?;
-        if (1..=VERSION).contains(&stored.version) {
-            Ok(stored)
-        } else {
-            Err(Unreadable::Version(stored.version))
+        // First: another version may have another form.
+        let Form { version } = serde_json::from_slice(&bytes)?;
+        if !(1..=VERSION).contains(&version) {
+            return Err(Unreadable::Version(version));
         }
+        Ok(serde_json::from_slice(&bytes)?)
     }
 
     /// Replaces the file at once: a crash leaves the old one, or the new one. Not to be called twice at the same time.

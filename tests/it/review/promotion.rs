@@ -199,17 +199,30 @@ fn a_reload_promotes_at_once() {
 #[test]
 fn a_gate_that_promotes_does_not_start_without_knowing_who_is_enforced() {
     let mut kept = Kept::after_a_week();
-    fs::write(kept.folder.join("review.json"), "{\"version\": 1").expect("a file");
     let promoting = kept.with("promote = \"after 7d\"");
     let folder = gate::scratch();
     let file = gate::file(&folder, "config.toml", &promoting);
-    let out = gate::run(&["run", "--config", file.to_str().expect("UTF-8")]);
-    assert!(!out.status.success());
-    let told = String::from_utf8(out.stderr).expect("UTF-8");
-    assert!(
-        told.contains("review.snapshot") && told.contains("which clients are enforced"),
-        "{told}"
-    );
+    for (text, why) in [
+        (
+            "{\"version\": 9}",
+            "it has version 9, and this pkce-gate writes version",
+        ),
+        ("{\"version\": 2}", "it is not a snapshot of the review"),
+        ("{\"version\": 1", "it is not a snapshot of the review"),
+    ] {
+        fs::write(kept.folder.join("review.json"), text).expect("a file");
+        let out = gate::run(&["run", "--config", file.to_str().expect("UTF-8")]);
+        assert!(!out.status.success(), "{text}");
+        let told = String::from_utf8(out.stderr).expect("UTF-8");
+        for part in [
+            "review.snapshot",
+            why,
+            "which clients are enforced",
+            "help: ",
+        ] {
+            assert!(told.contains(part), "{part}: {told}");
+        }
+    }
     fs::remove_dir_all(folder).expect("a folder");
     // In report mode alone it starts, and says what is wrong.
     let observing = kept.config.clone();
